@@ -1,0 +1,59 @@
+# Everything is run from here; needs git, GNU make 3.81 or later and Python 3.11 or later.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check golden bench kill clean
+
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+help: ## List the targets
+	@echo "usage: make TARGET   (demo and bench take SF=<TPC-H scale factor>)"
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' Makefile
+
+setup: $(STAMP) ## Create .venv with the package and everything the other targets need
+
+# Each candidate is run, not only looked up: version-switching shims exist for Pythons that do not,
+# and Debian ships a Python whose venv cannot install pip.
+$(STAMP): pyproject.toml
+	@set -e; \
+	chosen=; \
+	for candidate in python3.13 python3.12 python3.11 python3; do \
+	  if "$$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' \
+	      >/dev/null 2>&1; then chosen=$$candidate; break; fi; \
+	done; \
+	if [ -z "$$chosen" ]; then \
+	  echo "make: no Python >= 3.11 with venv and pip found (tried python3.13, 3.12, 3.11, python3)." >&2; \
+	  echo "make: install one: apt-get install python3-venv, or brew install python@3.13." >&2; \
+	  exit 1; \
+	fi; \
+	if ! $(BIN)/python -c 'import pip' >/dev/null 2>&1; then \
+	  echo "creating .venv with $$chosen"; "$$chosen" -m venv --clear .venv; \
+	fi
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,tpch]'
+	@touch $@
+
+demo: $(STAMP) ## Load TPC-H (SF=0.1) and show the engine answering it
+	$(BIN)/pagelake tpch demo --sf $${SF:-0.1}
+
+test: $(STAMP) ## Run all tests (under 6 minutes on two cores)
+	$(BIN)/python -m pytest -n 2 tests
+
+check: $(STAMP) ## Lint, check the format, the types and the layering
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+golden: $(STAMP) ## Rewrite the expected parts of SQL and plan tests; then read the diff
+	$(BIN)/python -m pytest tests/slt tests/plans --rewrite-goldens
+
+bench: $(STAMP) ## Run the 22 TPC-H queries and time them (SF=1)
+	$(BIN)/pagelake tpch bench --sf $${SF:-1}
+
+kill: $(STAMP) ## Kill and reopen a writing process a thousand times
+	PAGELAKE_KILLS=1000 $(BIN)/python -m pytest tests/crash/test_kill.py
+
+clean: ## Remove .venv, caches and build output
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+	  .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""Database, session, executor, kernel and the doors: what composes the layers below."""

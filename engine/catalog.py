@@ -1,0 +1,94 @@
+"""Names as one session sees them at one snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from ..sql.provider import Relation, RelationColumn, RelationKind, SystemRelation
+from ..storage.snapshot import Snapshot, TableState
+
+SYSTEM_SCHEMA = "pagelake"
+
+
+def table_relation(state: TableState) -> Relation:
+    """A stored table as the planner sees it."""
+    definition = state.definition
+    columns = tuple(RelationColumn(c.name, c.type) for c in definition.columns)
+    return Relation(
+        RelationKind.TABLE, definition.schema, definition.name, columns, key=definition.id
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SessionCatalog:
+    """Resolves names for the planner.
+
+    Attributes:
+        snapshot: The snapshot to look in.
+        schema: The session's current schema.
+        database: Name that the store answers to in three-part names.
+        system: System relations by name.
+        temporary: Folded names of the session's temporary relations.
+    """
+
+    snapshot: Snapshot
+    schema: str
+    database: str
+    system: Mapping[str, SystemRelation]
+    temporary: frozenset[str] = frozenset()
+
+    def resolve(self, parts: Sequence[str]) -> Relation | None:
+        """Find a relation by its possibly qualified name, regardless of case."""
+        if len(parts) == 3 and parts[0].lower() == self.database.lower():
+            return self._find(parts[1], parts[2])
+        if len(parts) == 2:
+            if parts[0].lower() == "temp":
+                return self._temporary(parts[1])
+            found = self._find(parts[0], parts[1])
+            if found is None and parts[0].lower() == self.database.lower():
+                found = self._find(self.schema, parts[1])
+            return found
+        if len(parts) == 1:
+            return self._temporary(parts[0]) or self._find(self.schema, parts[0])
+        return None
+
+    def _temporary(self, name: str) -> Relation | None:
+        if name.lower() not in self.temporary:
+            return None
+        return Relation(RelationKind.TEMPORARY, "temp", name, ())
+
+    def _find(self, schema: str, name: str) -> Relation | None:
+        if schema.lower() == SYSTEM_SCHEMA:
+            relation = self.system.get(name.lower())
+            if relation is None:
+                return None
+            columns = tuple(RelationColumn(f.name, str(f.type)) for f in relation.schema)
+            return Relation(
+                RelationKind.SYSTEM, SYSTEM_SCHEMA, relation.name, columns, key=relation.name
+            )
+        state = self.snapshot.table(schema, name)
+        if state is not None:
+            return table_relation(state)
+        view = self.snapshot.view(schema, name)
+        if view is None:
+            return None
+        return Relation(
+            RelationKind.VIEW, view.schema, view.name, (), key=view.search_schema, sql=view.sql
+        )
+
+    def names(self) -> Sequence[str]:
+        """Names that could have been meant, for suggestions."""
+        return [*self._stored_names(), *self.temporary, *self.system]
+
+    def _stored_names(self) -> Iterable[str]:
+        for state in self.snapshot.tables.values():
+            yield state.definition.name
+        for view in self.snapshot.views.values():
+            yield view.name
+
+    def for_view(self, search_schema: str) -> SessionCatalog:
+        """The catalog in which a view's own text is bound."""
+        return SessionCatalog(
+            self.snapshot, search_schema or self.schema, self.database, self.system
+        )

@@ -1,0 +1,435 @@
+"""The command line: every command is a thin layer over the Python API.
+
+    pagelake STORE              a shell (the default command)
+    pagelake query STORE SQL    one result, in any format
+    pagelake load STORE TABLE FILE…
+    pagelake info STORE
+    pagelake tpch …
+
+Nothing here imports the engine before a store is opened, so that help comes at once.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, ClassVar, cast
+
+import click
+
+from .. import __version__, connect
+from ..errors import InvalidRequest
+from .cli_errors import discard_output, report, status_of
+from .output.format import (
+    BINARY_FORMATS,
+    FORMAT_NAMES,
+    LAST_RESULT_FORMATS,
+    MAX_ROWS_DEFAULT,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from .connection import Connection
+    from .shell.presenter import Presenter
+
+_EXTENSION_FORMATS = {
+    ".csv": "csv",
+    ".json": "json",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".md": "markdown",
+    ".arrow": "arrow",
+    ".arrows": "arrow",
+    ".feather": "arrow",
+    ".parquet": "parquet",
+}
+
+
+class _ReaderGone(Exception):
+    """Whoever read standard output has ended, as `head` does."""
+
+
+class _StoreGroup(click.Group):
+    """A group whose default command is `shell`, and whose heavy commands load when they run."""
+
+    # Name -> (module, attribute, help line): the module is not imported to list the command.
+    mounted: ClassVar[dict[str, tuple[str, str, str]]] = {
+        "tpch": (
+            "pagelake.tpch.cli",
+            "tpch",
+            "Generate, load and run the TPC-H benchmark, and compare engines.",
+        )
+    }
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), *self.mounted])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in self.mounted:
+            module, attribute, _ = self.mounted[cmd_name]
+            return cast("click.Command", getattr(import_module(module), attribute))
+        return super().get_command(ctx, cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        rows = []
+        for name in self.list_commands(ctx):
+            if name in self.mounted:
+                rows.append((name, self.mounted[name][2]))
+            else:
+                rows.append((name, self.commands[name].get_short_help_str(72)))
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        own = {option for parameter in self.get_params(ctx) for option in parameter.opts}
+        if args and args[0].startswith("-") and args[0] not in own:
+            args = ["shell", *args]
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            # click would end with status 1, which means an error.
+            raise _ReaderGone from error
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] in self.commands or args[0] in self.mounted:
+            return super().resolve_command(ctx, args)
+        self._refuse_misspelt(ctx, args[0])
+        return "shell", self.commands["shell"], args
+
+    def _refuse_misspelt(self, ctx: click.Context, store: str) -> None:
+        """Refuse a store that looks like a mistyped command: a shell would create it."""
+        if os.sep in store or os.path.lexists(store):
+            return
+        near = difflib.get_close_matches(store, self.list_commands(ctx), n=1, cutoff=0.75)
+        if near:
+            raise click.UsageError(
+                f"No such command or store: '{store}'. Did you mean '{near[0]}'?\n"
+                f"(To create a store of that name, say: pagelake shell ./{store})"
+            )
+
+
+@click.group(
+    cls=_StoreGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 96},
+)
+@click.option("--debug", is_flag=True, help="Print tracebacks (also: PAGELAKE_DEBUG=1).")
+@click.version_option(__version__, prog_name="pagelake")
+def cli(debug: bool) -> None:
+    """Query and keep a Pagelake store: a directory of SQL tables.
+
+    \b
+    Examples:
+      pagelake demo.lake                              open a shell (creates the store)
+      pagelake query demo.lake "SELECT 42 AS answer"
+      pagelake load demo.lake orders orders.parquet
+      pagelake demo.lake < script.sql
+    """  # noqa: D301 - click reads \b from the docstring
+    if debug:
+        os.environ["PAGELAKE_DEBUG"] = "1"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with its status.
+
+    Args:
+        arguments: What follows the program's name; `sys.argv` when None.
+
+    Raises:
+        SystemExit: Always. The status is 0, 2 for a wrong use of the command line, 130 after
+            Ctrl-C, or what `pagelake.errors.exit_code` says of the error.
+    """
+    try:
+        status = cli.main(arguments, prog_name="pagelake", standalone_mode=False)
+        sys.stdout.flush()
+    except (_ReaderGone, BrokenPipeError):
+        status = discard_output()
+    except click.ClickException as error:
+        error.show()
+        status = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        status = status_of(KeyboardInterrupt())
+    except Exception as error:  # noqa: BLE001 - the outermost border: everything is reported
+        status = status_of(error)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+_format_option = click.option(
+    "--format",
+    "-f",
+    "format_name",
+    type=click.Choice(FORMAT_NAMES),
+    help="Result format.  [default: table, or by the ending of --output]",
+)
+_read_only_option = click.option("--read-only", is_flag=True, help="Refuse to change the store.")
+
+
+@cli.command()
+@click.argument("store")
+@click.option(
+    "--command",
+    "-c",
+    "commands",
+    multiple=True,
+    metavar="SQL",
+    help="Run SQL or dot commands and leave; may be repeated.",
+)
+@click.option("--format", "-f", "format_name", type=click.Choice(FORMAT_NAMES), default="table")
+@_read_only_option
+def shell(store: str, commands: tuple[str, ...], format_name: str, read_only: bool) -> None:
+    """Open a SQL shell on STORE, or run a script from standard input.
+
+    Statements end in ';'. The shell has history (Ctrl-R searches), completion (Tab) and dot
+    commands; `.help` lists them. Ctrl-C cancels a running statement. A script stops at its first
+    error and its status says why.
+
+    \b
+    Examples:
+      pagelake demo.lake
+      pagelake demo.lake -c "CREATE TABLE t (a INTEGER)" -c "INSERT INTO t VALUES (1)"
+      pagelake shell demo.lake < script.sql
+      echo "SELECT 1;" | pagelake demo.lake --format csv
+    """  # noqa: D301
+    from .shell.presenter import standard_presenter
+    from .shell.repl import Leave, Shell
+
+    presenter = standard_presenter(format_name)
+    _refuse_binary_terminal(presenter)
+    with connect(store, read_only=read_only) as con:
+        session = Shell(con, presenter, report)
+        try:
+            if commands:
+                for number, text in enumerate(commands, start=1):
+                    session.run_script(text, f"-c number {number}" if len(commands) > 1 else None)
+            elif sys.stdin.isatty():
+                _greet(con, store)
+                session.run_prompt()
+            else:
+                session.run_script(sys.stdin.read(), "standard input")
+        except Leave:
+            pass
+
+
+def _greet(con: Connection, store: str) -> None:
+    click.echo(f"Pagelake {__version__} · {store} at version {con.snapshot()}")
+    click.echo("Statements end in ';'. Type .help for help, Ctrl-D to leave.")
+
+
+@cli.command()
+@click.argument("store")
+@click.argument("sql")
+@_format_option
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write to this file, which appears when it is complete.",
+)
+@click.option(
+    "--param",
+    "-p",
+    "parameters",
+    multiple=True,
+    metavar="VALUE",
+    help="Value of the next parameter ($1, $2 … or ?); may be repeated. Numbers, true, false "
+    "and null are themselves, 'quoted' and all other values are text.",
+)
+@click.option(
+    "--max-rows",
+    type=click.IntRange(min=0),
+    default=MAX_ROWS_DEFAULT,
+    show_default=True,
+    help="Rows that table and markdown show; 0 shows all, held in memory.",
+)
+@_read_only_option
+def query(
+    store: str,
+    sql: str,
+    format_name: str | None,
+    output: Path | None,
+    parameters: tuple[str, ...],
+    max_rows: int,
+    read_only: bool,
+) -> None:
+    """Run SQL on STORE and print the result; '-' reads the SQL from standard input.
+
+    Results are streamed, whatever their size. Of several statements, table and markdown print
+    every result, the other formats the last one.
+
+    \b
+    Formats:
+      table     boxes, for people; control characters in values are spelled out
+      csv       quoted per RFC 4180, LF line ends; NULL is empty, an empty string is ""
+      json      an array of objects; jsonl: one object per line
+      markdown  a table for documents
+      arrow     Arrow IPC: a stream into pipes and .arrows files, else the file format
+      parquet   Parquet with zstd
+    DECIMAL keeps its exact digits everywhere. BLOB is lower-case hexadecimal in text formats. In
+    JSON, dates and times are ISO 8601, and NaN and infinities are "NaN", "Infinity", "-Infinity".
+
+    \b
+    Examples:
+      pagelake query demo.lake "SELECT * FROM orders WHERE id = \\$1" --param 42
+      pagelake query demo.lake "FROM orders" --format parquet --output orders.parquet
+      pagelake query demo.lake - --format jsonl < report.sql | jq .total
+    """  # noqa: D301
+    presenter = _query_presenter(format_name, output, max_rows)
+    text = sys.stdin.read() if sql == "-" else sql
+    values = [parameter_value(raw) for raw in parameters] or None
+    with connect(store, read_only=read_only) as con:
+        statements = con.statements(text)
+        if not statements:
+            raise InvalidRequest("there is no statement to run")
+        if values and len(statements) > 1:
+            raise InvalidRequest(
+                f"--param goes with one statement, and there are {len(statements)}",
+                hint="run them by commands of their own",
+            )
+        if output is None:
+            _run_query(con, statements, values, presenter)
+        else:
+            with _complete_file(output) as stream:
+                presenter.stream = stream
+                _run_query(con, statements, values, presenter)
+
+
+def _query_presenter(format_name: str | None, output: Path | None, max_rows: int) -> Presenter:
+    from dataclasses import replace
+
+    from .shell.presenter import standard_presenter
+
+    if format_name is None:
+        suffix = output.suffix.lower() if output else ""
+        format_name = _EXTENSION_FORMATS.get(suffix, "table")
+    presenter = standard_presenter(format_name)
+    if output is not None:
+        presenter.is_terminal = False
+        presenter.options = replace(presenter.options, colour=False)
+    presenter.options = replace(presenter.options, max_rows=max_rows)
+    _refuse_binary_terminal(presenter)
+    return presenter
+
+
+def _refuse_binary_terminal(presenter: Presenter) -> None:
+    if presenter.is_terminal and presenter.format_name in BINARY_FORMATS:
+        raise click.UsageError(
+            f"{presenter.format_name} is a binary format and would garble the terminal; "
+            "use --output FILE or a pipe"
+        )
+
+
+def _run_query(
+    con: Connection, statements: list[str], values: list[object] | None, presenter: Presenter
+) -> None:
+    import time
+
+    from .shell.cancellation import run_cancellable
+
+    def work(poll: Callable[[], None]) -> None:
+        for number, statement in enumerate(statements, start=1):
+            poll()
+            started = time.perf_counter()
+            result = con.sql(statement, values)
+            if number == len(statements) or presenter.format_name not in LAST_RESULT_FORMATS:
+                presenter.show(result, started, poll)
+                continue
+            if result.columns:
+                for _ in result.reader():
+                    poll()
+
+    run_cancellable(con, work)
+
+
+def parameter_value(raw: str) -> object:
+    """Read the value of a `--param`.
+
+    Returns:
+        An int, Decimal, bool or None where the text spells one, the text inside single quotes,
+        or else the text itself.
+    """
+    from decimal import Decimal, InvalidOperation
+
+    words: dict[str, object] = {"true": True, "false": False, "null": None}
+    if raw.lower() in words:
+        return words[raw.lower()]
+    if len(raw) >= 2 and raw[0] == raw[-1] == "'":
+        return raw[1:-1].replace("''", "'")
+    try:
+        return int(raw)
+    except ValueError:
+        pass
+    try:
+        number = Decimal(raw)
+    except InvalidOperation:
+        return raw
+    return number if number.is_finite() else raw
+
+
+@contextmanager
+def _complete_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that takes its name when it is complete, so that no half of one is left."""
+    if path.exists() and not path.is_file():
+        # A device or a named pipe cannot be replaced, only written to.
+        with path.open("wb") as stream:
+            yield stream
+        return
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished{path.suffix}")
+    try:
+        with unfinished.open("wb") as stream:
+            yield stream
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+@cli.command()
+@click.argument("store")
+@click.argument("table")
+@click.argument(
+    "files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path)
+)
+@click.option("--quiet", "-q", is_flag=True, help="No progress bar and no summary.")
+def load(store: str, table: str, files: tuple[Path, ...], quiet: bool) -> None:
+    """Load FILES into TABLE of STORE, in one transaction.
+
+    Files are read by their endings: .parquet, .csv, .tsv, .json, .jsonl, .ndjson, .arrow,
+    .arrows, .feather (and .csv.gz and the like). The table is created when it does not exist;
+    otherwise rows are appended, columns in the order of the table's.
+
+    \b
+    Examples:
+      pagelake load demo.lake orders orders.parquet
+      pagelake load demo.lake sales.events 2024-*.csv
+    """  # noqa: D301
+    from .cli_load import load_files
+
+    with connect(store) as con:
+        load_files(con, table, list(files), quiet=quiet)
+
+
+@cli.command()
+@click.argument("store")
+@click.option(
+    "--format", "-f", "format_name", type=click.Choice(("table", "json")), default="table"
+)
+def info(store: str, format_name: str) -> None:
+    """Describe STORE: its identity, tables, segments and settings.
+
+    \b
+    Examples:
+      pagelake info demo.lake
+      pagelake info demo.lake --format json
+    """  # noqa: D301
+    from .cli_info import show_info
+
+    with connect(store, read_only=True) as con:
+        show_info(con, as_json=format_name == "json")

@@ -1,0 +1,225 @@
+"""A database: the one place that puts the layers together."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from ..errors import NotAStore
+from ..extensions.registry import Registry, SystemContext, builtin_registry
+from ..sql.predicate import Constant, Predicate
+from ..sql.provider import ScanRequest, SystemRelation
+from ..storage.device import Device
+from ..storage.environment import Environment
+from ..storage.hot_directory import HotDirectory
+from ..storage.local_device import LocalDevice
+from ..storage.memory_device import MemoryDevice
+from ..storage.snapshot import Snapshot
+from ..storage.store import Store
+from .delta import Deltas
+from .hot_tier import HotTier
+from .kernel import Kernel, kernel_version
+from .maintenance import Maintenance
+from .plan_cache import PlanCache
+from .query_log import QueryLog
+from .route import Router, Routing
+from .session import Session
+from .settings import SETTINGS, Settings, remove_temp_directory
+
+if TYPE_CHECKING:
+    from .leaf_source import Comparison
+
+MEMORY = ":memory:"
+
+
+class Database:
+    """An open store with everything that answers SQL over it.
+
+    Args:
+        path: A directory, or ``:memory:``.
+        read_only: Create and change nothing.
+        settings: Settings by name.
+        environment: Clock and randomness.
+        registry: What extensions add.
+
+    Raises:
+        NotAStore: The path cannot be a store.
+        FormatTooNew: A later version of Pagelake wrote it.
+        Corrupt: The log is damaged.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] = MEMORY,
+        *,
+        read_only: bool = False,
+        settings: Mapping[str, object] | None = None,
+        environment: Environment | None = None,
+        registry: Registry | None = None,
+    ) -> None:
+        self.process = os.getpid()
+        self.closed = False
+        self.read_only = read_only
+        self.settings = Settings(settings)
+        self.environment = environment or Environment()
+        self.path, self.name, device = _device(path, read_only=read_only)
+        self.store = Store(device, environment=self.environment, read_only=read_only)
+        self.kernel = Kernel(self.settings, self.environment)
+        directory = HotDirectory(
+            device,
+            kernel=kernel_version(),
+            bytes_max=self.settings.integer("hot_bytes_max"),
+            read_only=read_only,
+        )
+        self.hot = HotTier(self.kernel, self.store, self.settings, self.environment, directory)
+        self.deltas = Deltas(self.kernel, self.store)
+        self.log = QueryLog()
+        self.plans = PlanCache(self.settings.integer("plan_cache_entries"))
+        self._factories = (registry or builtin_registry()).seal()
+        self.system: dict[str, SystemRelation] = self._system_at(self.store.snapshot())
+        self.router = Router(
+            Routing(
+                self.kernel, self.store, self.hot, self.deltas, self.system, self._system_source
+            )
+        )
+        self.maintenance = Maintenance(self)
+        self._sessions: list[Session] = []
+        self._lock = threading.Lock()
+
+    def session(self) -> Session:
+        """A further session on the database."""
+        return Session(self)
+
+    def apply_settings(self) -> None:
+        """Let changed settings take effect."""
+        self.kernel.apply(self.settings)
+        self.plans.entries_max = self.settings.integer("plan_cache_entries")
+        budget = self.settings.integer("hot_bytes_max")
+        if budget != self.hot.directory.bytes_max:
+            self.hot.directory.set_budget(budget)
+            self.router.invalidate()
+
+    def condemn_hot(self) -> None:
+        """A hot segment proved damaged while it was read: drop them, read the truth instead."""
+        self.hot.condemn()
+        self.router.invalidate()
+        self.maintenance.wake()
+
+    # System relations
+
+    def _system_at(self, snapshot: Snapshot) -> dict[str, SystemRelation]:
+        context = SystemContext(
+            self.store, snapshot, lambda: self._hot_rows(snapshot), self.log.rows,
+            self._setting_rows,
+        )  # fmt: skip
+        return {name: make(context) for name, make in self._factories.items()}
+
+    def _system_source(self, name: str, snapshot: Snapshot) -> _SystemSource:
+        return _SystemSource(self._system_at(snapshot)[name])
+
+    def _hot_rows(self, snapshot: Snapshot) -> list[dict[str, object]]:
+        rows: list[dict[str, object]] = []
+        attached = self.hot.attached()
+        by_table = {s.definition.id: s for s in snapshot.tables.values()}
+        used = {
+            segment.file.cover
+            for state in snapshot.tables.values()
+            for segment in self.hot.segments(state)
+        }
+        attached = self.hot.attached()
+        for cover, file in sorted(self.hot.directory.files(rescan=True).items()):
+            state = by_table.get(file.table)
+            segment = attached.get(cover)
+            live = None
+            if state is not None and segment is not None:
+                present = {g.id for g in state.row_groups}
+                live = sum(n for g, n in segment.row_counts.items() if g in present) - sum(
+                    v.count for g in segment.offsets for v in state.deletes.get(g, ())
+                )
+            rows.append({
+                "table_schema": None if state is None else state.definition.schema,
+                "table_name": None if state is None else state.definition.name,
+                "file": f"hot/{file.name}",
+                "bytes": file.bytes,
+                "rows": None if segment is None else segment.rows,
+                "row_groups": None if segment is None else len(segment.offsets),
+                "live_rows": live,
+                "used": cover in used,
+                "kernel": file.kernel,
+            })
+        return rows
+
+    def _setting_rows(self) -> list[dict[str, object]]:
+        return [
+            {
+                "name": setting.name,
+                "value": str(self.settings.get(setting.name)),
+                "default": str(setting.default()),
+                "unit": setting.unit,
+                "scope": "database" if setting.shared else "connection",
+                "description": setting.reason,
+            }
+            for setting in SETTINGS.values()
+        ]
+
+    def close(self) -> None:
+        """Stop background work and release everything. Closing twice is allowed."""
+        if self.closed:
+            return
+        self.closed = True
+        if os.getpid() != self.process:
+            return
+        self.maintenance.close()
+        self.router.close()
+        self.hot.detach_all()
+        self.kernel.close()
+        self.store.close()
+        remove_temp_directory(self.settings)
+
+
+class _SystemSource:
+    """A system relation as a kernel leaf."""
+
+    def __init__(self, relation: SystemRelation) -> None:
+        self._relation = relation
+
+    def schema(self) -> pa.Schema:
+        """Its columns."""
+        return self._relation.schema
+
+    def rows(self) -> int:
+        """About how many rows it has."""
+        return max(1, self._relation.estimated_rows())
+
+    def batches(
+        self, columns: Sequence[str], comparisons: Sequence[Comparison]
+    ) -> Iterator[pa.RecordBatch]:
+        """Compute the rows."""
+        place = tuple(
+            Predicate(name, op, tuple(Constant(str(value), "string") for value in values))
+            for name, op, values in comparisons
+            if all(isinstance(value, str) for value in values)
+        )
+        request = ScanRequest(tuple(columns), (place,) if place else ())
+        table = self._relation.scan(request)
+        if columns:
+            yield from table.to_batches()
+            return
+        whole = self._relation.scan(ScanRequest((self._relation.schema.names[0],), ()))
+        yield from whole.to_batches()
+
+
+def _device(path: str | os.PathLike[str], *, read_only: bool) -> tuple[str, str, Device]:
+    """The device of a path, with the path and the name that the store answers to."""
+    text = os.fspath(path)
+    if text == MEMORY:
+        return MEMORY, "memory", MemoryDevice()
+    if not text or "\0" in text:
+        raise NotAStore("a store needs a path", hint="name a directory, or :memory:")
+    root = Path(text).expanduser().absolute()
+    return str(root), root.stem or "pagelake", LocalDevice(root, create=not read_only)

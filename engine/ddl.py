@@ -1,0 +1,487 @@
+"""CREATE, DROP and ALTER: changes of names and definitions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from ..errors import AlreadyExists, InvalidRequest, UnknownName, Unsupported
+from ..sql import statement as st
+from ..sql.column_types import column_type
+from ..sql.names import close_matches
+from ..sql.tokens import TokenStream, quote
+from ..storage.effects import (
+    AlterTable,
+    Column,
+    CreateSchema,
+    CreateTable,
+    DropSchema,
+    DropTable,
+    DropView,
+    Effect,
+    Rewrite,
+    TableDefinition,
+    View,
+)
+from ..storage.snapshot import Snapshot, TableState
+from .bulk_write import BulkWrite
+from .dml import Located, checks_of, insert_query, row_versions, verify_keys
+from .key_check import KeyCheck
+from .query import bind_text, open_route
+from .result import Result
+from .shadow import Scratch, ShadowTable, column_of, constraints_of, define, render, scratch
+
+if TYPE_CHECKING:
+    from ..storage.transaction import Transaction
+    from .kernel import Parameters
+    from .session import Session
+
+
+def operation(statement: st.CreateView | st.CreateSchema | st.Drop | st.Alter) -> str:
+    """Name of a change for the history."""
+    match statement:
+        case st.CreateView():
+            return "CREATE VIEW"
+        case st.CreateSchema():
+            return "CREATE SCHEMA"
+        case st.Drop(kind):
+            return f"DROP {kind}"
+        case st.Alter(kind):
+            return f"ALTER {kind}"
+
+
+def change(
+    session: Session,
+    transaction: Transaction,
+    statement: st.CreateView | st.CreateSchema | st.Drop | st.Alter,
+) -> Result | None:
+    """Run a CREATE, DROP or ALTER of anything but a new table."""
+    match statement:
+        case st.CreateView():
+            return _create_view(session, transaction, statement)
+        case st.CreateSchema():
+            return _create_schema(session, transaction, statement)
+        case st.Drop():
+            return _drop(session, transaction, statement)
+        case st.Alter():
+            return _alter(session, transaction, statement)
+
+
+def _make_room(
+    snapshot: Snapshot, schema: str, name: str, kind: str, *, or_replace: bool, if_not_exists: bool
+) -> list[Effect] | None:
+    """Effects that free a name; None when what is there is to be kept.
+
+    Raises:
+        AlreadyExists: The name is taken.
+    """
+    state, view = snapshot.table(schema, name), snapshot.view(schema, name)
+    if state is None and view is None:
+        return []
+    found = "table" if state is not None else "view"
+    if if_not_exists and found == kind:
+        return None
+    if or_replace and found == kind:
+        return [DropTable(state.definition.id)] if state else [DropView(schema, name)]
+    raise AlreadyExists(
+        f'a {found} named "{name}" exists already in schema "{schema}"',
+        hint=f"say CREATE OR REPLACE {kind.upper()}, or IF NOT EXISTS" if found == kind else None,
+    )
+
+
+def create_table(
+    session: Session,
+    transaction: Transaction,
+    statement: st.CreateTable,
+    parameters: Parameters,
+    frame: FrameType | None,
+) -> Result | None:
+    """Run CREATE TABLE or CREATE TABLE AS."""
+    schema, name = session.qualify(statement.name)
+    freed = _make_room(
+        transaction.snapshot, schema, name, "table",
+        or_replace=statement.or_replace, if_not_exists=statement.if_not_exists,
+    )  # fmt: skip
+    if freed is None:
+        return None
+    table_id = session.database.environment.random_bytes(8).hex()
+    if statement.query is None:
+        if "REFERENCES" in {t.text.upper() for t in TokenStream(statement.body).tokens}:
+            raise Unsupported(
+                "FOREIGN KEY constraints are not supported",
+                construct="FOREIGN KEY",
+                hint="leave the constraint out, or check it with a query",
+            )
+        with scratch(session.database.kernel) as shadow:
+            _run_in_scratch(session, shadow, f"CREATE TABLE {shadow.table(name)} {statement.body}")
+            definition = define(shadow.read(), table_id, schema, name)
+        transaction.add("CREATE TABLE", *freed, CreateTable(definition))
+        return None
+    definition = _definition_of_query(
+        session, transaction, statement, (table_id, schema, name), parameters, frame
+    )
+    read_from = transaction.snapshot  # CREATE OR REPLACE t AS SELECT … FROM t reads the old t
+    transaction.add("CREATE TABLE AS", *freed, CreateTable(definition))
+    if not statement.with_rows:
+        return None
+    state = transaction.snapshot.tables[table_id]
+    return insert_query(
+        session, transaction, state, statement.query, definition.columns, parameters, frame,
+        operation="CREATE TABLE AS", read_from=read_from,
+    )  # fmt: skip
+
+
+def _definition_of_query(
+    session: Session,
+    transaction: Transaction,
+    statement: st.CreateTable,
+    identity: tuple[str, str, str],
+    parameters: Parameters,
+    frame: FrameType | None,
+) -> TableDefinition:
+    """Definition of a table that a query's rows go to."""
+    query = statement.query or ""
+    logical = bind_text(session, query, transaction.snapshot)
+    opened = open_route(session, query, logical, frame, transaction.snapshot)
+    try:
+        cursor = opened.cursor
+        relation = cursor.sql(query) if parameters is None else cursor.sql(
+            query, params=parameters
+        )  # fmt: skip
+        names, types = list(relation.columns), [str(t) for t in relation.types]
+        del relation
+    finally:
+        opened.close(drained=True)
+    if statement.columns is not None:
+        if len(statement.columns) > len(names):
+            raise InvalidRequest(f"the query gives {len(names)} columns, more are named")
+        names[: len(statement.columns)] = statement.columns
+    columns = []
+    for number, (name, type_) in enumerate(zip(_distinct(names), types, strict=True), 1):
+        # A column of nothing but NULL literals is an integer, as in DuckDB.
+        stored = column_type("INTEGER" if type_ == '"NULL"' else type_)
+        columns.append(_plain_column(number, name, stored.sql))
+    return TableDefinition(*identity, tuple(columns), len(columns) + 1)
+
+
+def _plain_column(number: int, name: str, sql_type: str) -> Column:
+    from .shadow import ShadowColumn
+
+    return column_of(ShadowColumn(name, sql_type, nullable=True, default=None, collation=None),
+                     number)  # fmt: skip
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Names made distinct as DuckDB does: ``a``, ``a_1``, …"""
+    taken: set[str] = set()
+    distinct = []
+    for name in names:
+        candidate, number = name, 1
+        while candidate.lower() in taken:
+            candidate, number = f"{name}_{number}", number + 1
+        taken.add(candidate.lower())
+        distinct.append(candidate)
+    return distinct
+
+
+def _run_in_scratch(session: Session, shadow: Scratch, sql: str) -> None:
+    try:
+        shadow.cursor.execute(sql)
+    except Exception as error:
+        raise session.translate(error, sql) from error
+
+
+def _create_view(session: Session, transaction: Transaction, statement: st.CreateView) -> None:
+    schema, name = session.qualify(statement.name)
+    freed = _make_room(
+        transaction.snapshot, schema, name, "view",
+        or_replace=statement.or_replace, if_not_exists=statement.if_not_exists,
+    )  # fmt: skip
+    if freed is None:
+        return
+    view = View(schema, name, statement.query, statement.columns, session.schema)
+    logical = bind_text(session, statement.query, transaction.snapshot)
+    # Bound once now, so that a view that cannot work is refused where it is created.
+    opened = open_route(session, statement.query, logical, None, transaction.snapshot)
+    try:
+        width = len(opened.cursor.sql(statement.query).columns)
+    finally:
+        opened.close(drained=True)
+    if len(statement.columns) > width:
+        raise InvalidRequest(f"the view names {len(statement.columns)} columns of {width}")
+    transaction.add("CREATE VIEW", *freed, view)
+
+
+def _create_schema(
+    session: Session, transaction: Transaction, statement: st.CreateSchema
+) -> None:
+    parts = statement.name.parts
+    name = parts[-1]
+    if name.lower() in {"pagelake", "catalog", "information_schema", "pg_catalog", "temp"}:
+        raise AlreadyExists(f'the schema "{name}" is reserved for the system')
+    if transaction.snapshot.has_schema(name):
+        if statement.if_not_exists:
+            return
+        raise AlreadyExists(f'there is a schema "{name}" already')
+    transaction.add("CREATE SCHEMA", CreateSchema(name))
+
+
+def _drop(session: Session, transaction: Transaction, statement: st.Drop) -> None:
+    for name in statement.names:
+        if statement.kind == "SCHEMA":
+            _drop_schema(session, transaction, name, statement)
+            continue
+        try:
+            schema, relation = session.qualify(name)
+        except UnknownName:
+            if statement.if_exists:
+                continue
+            raise
+        snapshot = transaction.snapshot
+        state, view = snapshot.table(schema, relation), snapshot.view(schema, relation)
+        if statement.kind == "TABLE" and state is not None:
+            transaction.add("DROP TABLE", DropTable(state.definition.id))
+        elif statement.kind == "VIEW" and view is not None:
+            transaction.add("DROP VIEW", DropView(schema, relation))
+        elif state is not None or view is not None:
+            found = "table" if state is not None else "view"
+            raise InvalidRequest(f'"{relation}" is a {found}', hint=f"say DROP {found.upper()}")
+        elif not statement.if_exists:
+            kind = statement.kind.lower()
+            raise UnknownName(
+                f'there is no {kind} "{name.dotted}"',
+                name=name.dotted,
+                suggestions=close_matches(relation, session.catalog().names()),
+            )
+
+
+def _drop_schema(
+    session: Session, transaction: Transaction, name: st.Name, statement: st.Drop
+) -> None:
+    snapshot = transaction.snapshot
+    found = next((s for s in snapshot.schemas if s.lower() == name.last.lower()), None)
+    if found is None:
+        if statement.if_exists:
+            return
+        raise UnknownName(
+            f'there is no schema "{name.last}"',
+            name=name.last,
+            suggestions=close_matches(name.last, snapshot.schemas),
+        )
+    if found == "main":
+        raise InvalidRequest('the schema "main" cannot be dropped')
+    effects: list[Effect] = [
+        DropTable(s.definition.id) for s in snapshot.tables.values() if s.definition.schema == found
+    ]
+    effects += [DropView(v.schema, v.name) for v in snapshot.views.values() if v.schema == found]
+    if effects and not statement.cascade:
+        raise InvalidRequest(
+            f'the schema "{found}" is not empty', hint=f"say DROP SCHEMA {found} CASCADE"
+        )
+    transaction.add("DROP SCHEMA", *effects, DropSchema(found))
+    if session.schema == found:
+        session.schema = "main"
+
+
+# ALTER
+
+
+def _alter(session: Session, transaction: Transaction, statement: st.Alter) -> None:
+    schema, name = session.qualify(statement.name)
+    snapshot = transaction.snapshot
+    state = snapshot.table(schema, name)
+    stream = TokenStream(statement.action)
+    if state is None:
+        view = snapshot.view(schema, name)
+        if view is not None and stream.accept("RENAME", "TO"):
+            renamed = replace(view, name=stream.identifier())
+            _make_room(snapshot, schema, renamed.name, "view",
+                       or_replace=False, if_not_exists=False)  # fmt: skip
+            transaction.add("ALTER VIEW", DropView(schema, name), renamed)
+            return
+        if statement.if_exists:
+            return
+        raise UnknownName(
+            f'there is no table "{statement.name.dotted}"',
+            name=statement.name.dotted,
+            suggestions=close_matches(name, session.catalog().names()),
+        )
+    if stream.accept("RENAME", "TO"):
+        _rename_table(transaction, state, stream.identifier())
+    elif stream.accept("SET", "SCHEMA"):
+        _move_table(session, transaction, state, stream.identifier())
+    else:
+        _alter_columns(session, transaction, state, statement.action)
+
+
+def _rename_table(transaction: Transaction, state: TableState, name: str) -> None:
+    old = state.definition
+    if name.lower() != old.name.lower():
+        _make_room(transaction.snapshot, old.schema, name, "table",
+                   or_replace=False, if_not_exists=False)  # fmt: skip
+    transaction.add("ALTER TABLE", AlterTable(replace(old, name=name)))
+
+
+def _move_table(
+    session: Session, transaction: Transaction, state: TableState, schema: str
+) -> None:
+    found = next((s for s in session.snapshot().schemas if s.lower() == schema.lower()), None)
+    if found is None:
+        raise UnknownName(f'there is no schema "{schema}"', name=schema)
+    _make_room(transaction.snapshot, found, state.definition.name, "table",
+               or_replace=False, if_not_exists=False)  # fmt: skip
+    transaction.add("ALTER TABLE", AlterTable(replace(state.definition, schema=found)))
+
+
+def _alter_columns(
+    session: Session, transaction: Transaction, state: TableState, action: str
+) -> None:
+    """Let the kernel alter an empty copy, and take over the difference."""
+    old = state.definition
+    with scratch(session.database.kernel) as shadow:
+        target = shadow.table(old.name)
+        shadow.cursor.execute(render(old, target))
+        before = shadow.read()
+        _run_in_scratch(session, shadow, f"ALTER TABLE {target} {action}")
+        after = shadow.read()
+        columns, next_id, retyped = _merge(session, old, before, after, action, shadow)
+    kept = {c.id for c in columns}
+    dropped = (*old.dropped, *(c for c in old.columns if c.id not in kept))
+    new = replace(
+        old,
+        columns=columns,
+        next_column_id=next_id,
+        constraints=constraints_of(after, columns),
+        dropped=dropped,
+    )
+    if retyped:
+        _rewrite(session, transaction, state, new, retyped, action)
+        return
+    for column in new.columns:
+        was = next((c for c in old.columns if c.id == column.id), None)
+        if was is not None and was.nullable and not column.nullable:
+            _refuse_existing_nulls(session, transaction, old, was)
+    transaction.add("ALTER TABLE", AlterTable(new))
+
+
+def _merge(
+    session: Session,
+    old: TableDefinition,
+    before: ShadowTable,
+    after: ShadowTable,
+    action: str,
+    shadow: Scratch,
+) -> tuple[tuple[Column, ...], int, dict[int, Column]]:
+    """Match the columns after an ALTER with those before.
+
+    Returns:
+        The new columns, the next free id, and retyped columns: new id to old column.
+    """
+    renamed = _renamed(before, after)
+    next_id = old.next_column_id
+    columns: list[Column] = []
+    retyped: dict[int, Column] = {}
+    for column in after.columns:
+        was = old.column(renamed.get(column.name.lower(), column.name))
+        if was is None:
+            made = column_of(column, next_id)
+            columns.append(replace(made, initial=_initial(shadow, made)))
+            next_id += 1
+        elif was.type != column.type:
+            columns.append(column_of(column, next_id))
+            retyped[next_id] = was
+            next_id += 1
+        else:
+            columns.append(
+                replace(
+                    was, name=column.name, nullable=column.nullable, default=column.default
+                )
+            )
+    return tuple(columns), next_id, retyped
+
+
+def _renamed(before: ShadowTable, after: ShadowTable) -> dict[str, str]:
+    """New folded name to old name, when one column changed nothing but its name."""
+    if len(before.columns) != len(after.columns):
+        return {}
+    pairs = zip(before.columns, after.columns, strict=True)
+    changed = [(a, b) for a, b in pairs if a.name != b.name]
+    return {b.name.lower(): a.name for a, b in changed}
+
+
+def _initial(shadow: Scratch, column: Column) -> bytes | None:
+    """The value, in its stored form, that rows have which are older than a column."""
+    if column.default is None:
+        return None
+    stored = column_type(column.type, collation=column.collation)
+    value = f"CAST(({column.default}) AS {column.type})"
+    relation = shadow.cursor.sql(
+        f"SELECT {stored.to_storage('v')} AS v FROM (SELECT {value} AS v)"
+    )
+    table = relation.to_arrow_table().cast(pa.schema([pa.field("v", column.arrow_type)]))
+    if table.column(0).null_count:
+        return None
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue())
+
+
+def _refuse_existing_nulls(
+    session: Session, transaction: Transaction, definition: TableDefinition, column: Column
+) -> None:
+    named = f"{quote(definition.schema)}.{quote(definition.name)}"
+    sql = f"SELECT 1 FROM {named} WHERE {quote(column.name)} IS NULL LIMIT 1"
+    logical = bind_text(session, sql, transaction.snapshot)
+    opened = open_route(session, sql, logical, None, transaction.snapshot)
+    try:
+        found = opened.cursor.execute(sql).fetchall()
+    finally:
+        opened.close(drained=True)
+    if found:
+        raise InvalidRequest(
+            f'column "{column.name}" has NULLs', hint="give those rows a value first"
+        )
+
+
+def _rewrite(
+    session: Session,
+    transaction: Transaction,
+    state: TableState,
+    new: TableDefinition,
+    retyped: dict[int, Column],
+    action: str,
+) -> None:
+    """Write all rows anew with converted columns; row ids are kept."""
+    old = state.definition
+    using = _using(action)
+    expressions: list[tuple[str, Column]] = []
+    for column in new.columns:
+        was = retyped.get(column.id) or next(c for c in old.columns if c.id == column.id)
+        source = using if column.id in retyped and using else quote(was.name)
+        expressions.append((source, column))
+    keys = KeyCheck(replace(state, definition=new))
+    write = BulkWrite(
+        session.database.store, transaction, new, session.database.hot, checks_of(new),
+        keys if keys.needed else None, row_ids=True,
+    )  # fmt: skip
+    groups = write.run(
+        row_versions(
+            session, transaction, state, new, "", f"{{table}} AS {quote(old.name)}", expressions,
+            None, None, Located(()),
+        )  # fmt: skip
+    )
+    removed = tuple(group.id for group in state.row_groups)
+    transaction.add("ALTER TABLE", AlterTable(new), Rewrite(old.id, removed, groups))
+    verify_keys(session, transaction, new, keys)
+
+
+def _using(action: str) -> str | None:
+    """The expression of ``ALTER … TYPE … USING expression``."""
+    stream = TokenStream(action)
+    stream.text_until("USING")
+    return stream.rest() if stream.accept("USING") else None

@@ -1,0 +1,224 @@
+"""Deltas: fresh rows as small native tables in memory.
+
+The kernel plans a native table with true statistics, which streamed rows do not have. A delta
+holds row groups of one table in the order in which they were asked for and only grows; each
+snapshot reads the ranges of it that are its own, so a commit adds its rows and nothing is
+copied twice. One that has become mostly garbage is started anew.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from ..storage.effects import Column, RowGroup, TableDefinition
+from ..storage.row_group import read_row_group, stored_schema
+from .hot_tier import native_select
+
+if TYPE_CHECKING:
+    from ..storage.store import Store
+    from .kernel import Cursor, Kernel
+
+DELTA_ROWS_MAX = 1_000_000
+"""Rows of a table that are copied into memory; more are streamed until they are hot."""
+_GARBAGE_MAX = 0.5
+"""Share of rows that no current reader wants, beyond which a delta is started anew."""
+_RANGES_MAX = 8
+"""Row ranges a view may select from a delta before it is started anew."""
+_TAIL_ROWS_MIN = 10_000
+"""A tail up to this size is not worth copying into a new base."""
+_INSERT_ROWS = 122_880
+"""Rows of small batches that are put together before the kernel sees them."""
+
+
+@dataclass(slots=True)
+class Delta:
+    """One native table.
+
+    Attributes:
+        name: Its qualified name in the kernel.
+        columns: Ids and types of its columns.
+        offsets: Position of the first row of each row group in it.
+        rows: Rows in it.
+        users: Routes that read it.
+        grows: False for a base, which is complete when it is made.
+    """
+
+    name: str
+    columns: tuple[tuple[int, str], ...]
+    offsets: dict[str, int] = field(default_factory=dict)
+    rows: int = 0
+    users: int = 0
+    grows: bool = False
+
+
+class Deltas:
+    """The deltas of a database.
+
+    Args:
+        kernel: Where the native tables live.
+        store: Where rows come from.
+    """
+
+    def __init__(self, kernel: Kernel, store: Store) -> None:
+        self._kernel = kernel
+        self._store = store
+        self._database = kernel.attach_memory("delta")
+        self._cursor: Cursor = kernel.cursor()
+        self._current: dict[tuple[str, str, str], Delta] = {}
+        self._retired: list[Delta] = []
+        self._lock = threading.RLock()
+
+    def hold(
+        self, definition: TableDefinition, groups: Sequence[RowGroup], *, private: str = ""
+    ) -> list[tuple[Delta, list[RowGroup]]]:
+        """Make sure that row groups are in deltas, and keep those until ``release``.
+
+        A table has a *base*, which never grows and is read without any condition, so that the
+        kernel's estimates stay true, and a *tail* for what was committed since.
+
+        Args:
+            definition: The table.
+            groups: Its row groups that are neither hot nor streamed.
+            private: Id of the open transaction whose pending rows these are, so that they never
+                end up in a delta that others grow.
+
+        Returns:
+            The deltas to read, each with the row groups to read from it.
+
+        Raises:
+            Corrupt: A page is damaged.
+        """
+        with self._lock:
+            columns = tuple((c.id, c.type) for c in definition.columns)
+            base_key, tail_key = (definition.id, private, "base"), (definition.id, private, "tail")
+            base, tail = self._current.get(base_key), self._current.get(tail_key)
+            for key, delta in ((base_key, base), (tail_key, tail)):
+                if delta is not None and (
+                    delta.columns != columns or self._wasteful(delta, groups)
+                ):
+                    self._retire(key)
+            base, tail = self._current.get(base_key), self._current.get(tail_key)
+            in_base = base.offsets if base is not None else {}
+            recent = [g for g in groups if g.id not in in_base]
+            rows = sum(g.rows for g in recent)
+            if base is None or rows > max(base.rows, _TAIL_ROWS_MIN):
+                for key in (base_key, tail_key):
+                    if key in self._current:
+                        self._retire(key)
+                base = self._start(base_key, definition, columns, groups)
+                recent, tail = [], None
+            held = [(base, [g for g in groups if g.id in base.offsets])]
+            if recent:
+                if tail is None:
+                    tail = self._start(tail_key, definition, columns, recent)
+                missing = [g for g in recent if g.id not in tail.offsets]
+                self._insert(tail, definition, missing)
+                held.append((tail, recent))
+            held = [(delta, chosen) for delta, chosen in held if chosen]
+            for delta, _ in held:
+                delta.users += 1
+            self._collect()
+            return held
+
+    def _start(
+        self,
+        key: tuple[str, str, str],
+        definition: TableDefinition,
+        columns: tuple[tuple[int, str], ...],
+        groups: Sequence[RowGroup],
+    ) -> Delta:
+        delta = self._create(definition.columns, columns)
+        delta.grows = key[2] == "tail"
+        self._current[key] = delta
+        self._insert(delta, definition, groups)
+        return delta
+
+    def release(self, delta: Delta) -> None:
+        """Give a delta back."""
+        with self._lock:
+            delta.users -= 1
+            self._collect()
+
+    def forget(self, private: str) -> None:
+        """Drop the private deltas of a transaction that has ended."""
+        with self._lock:
+            for key in [k for k in self._current if k[1] == private]:
+                self._retire(key)
+            self._collect()
+
+    def _wasteful(self, delta: Delta, groups: Sequence[RowGroup]) -> bool:
+        wanted = sum(g.rows for g in groups if g.id in delta.offsets)
+        if delta.rows and wanted < delta.rows * _GARBAGE_MAX:
+            return True
+        return len(ranges([g for g in groups if g.id in delta.offsets], delta)) > _RANGES_MAX
+
+    def _create(
+        self, columns: Sequence[Column], described: tuple[tuple[int, str], ...]
+    ) -> Delta:
+        name = f"{self._database}.main.{self._kernel.name('delta')}"
+        empty = stored_schema(columns).empty_table()
+        self._cursor.register("s", empty)
+        try:
+            self._cursor.execute(
+                f"CREATE TABLE {name} AS SELECT {native_select(columns)} FROM s"
+            )
+        finally:
+            self._cursor.unregister("s")
+        return Delta(name, described)
+
+    def _insert(
+        self, delta: Delta, definition: TableDefinition, groups: Sequence[RowGroup]
+    ) -> None:
+        schema = stored_schema(definition.columns)
+        select = native_select(definition.columns)
+        for table in self._tables(definition, groups, schema):
+            self._cursor.register("s", table)
+            try:
+                self._cursor.execute(f"INSERT INTO {delta.name} SELECT {select} FROM s")
+            finally:
+                self._cursor.unregister("s")
+        for group in groups:
+            delta.offsets[group.id] = delta.rows
+            delta.rows += group.rows
+
+    def _tables(
+        self, definition: TableDefinition, groups: Sequence[RowGroup], schema: pa.Schema
+    ) -> Iterator[pa.Table]:
+        """Row groups decoded and put together to bearable pieces."""
+        held: list[pa.RecordBatch] = []
+        rows = 0
+        for group in groups:
+            batch = read_row_group(self._store, definition, group, definition.columns)
+            held.append(batch)
+            rows += batch.num_rows
+            if rows >= _INSERT_ROWS:
+                yield pa.Table.from_batches(held, schema=schema)
+                held, rows = [], 0
+        if held:
+            yield pa.Table.from_batches(held, schema=schema)
+
+    def _retire(self, key: tuple[str, str, str]) -> None:
+        self._retired.append(self._current.pop(key))
+
+    def _collect(self) -> None:
+        for delta in [d for d in self._retired if d.users == 0]:
+            self._kernel.execute(f"DROP TABLE {delta.name}")
+            self._retired.remove(delta)
+
+
+def ranges(groups: Sequence[RowGroup], delta: Delta) -> list[tuple[int, int]]:
+    """Half-open row ranges of a delta that hold some row groups, ascending and merged."""
+    spans = sorted((delta.offsets[g.id], delta.offsets[g.id] + g.rows) for g in groups)
+    merged: list[tuple[int, int]] = []
+    for start, end in spans:
+        if merged and merged[-1][1] == start:
+            merged[-1] = (merged[-1][0], end)
+        else:
+            merged.append((start, end))
+    return merged
+

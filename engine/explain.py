@@ -1,0 +1,203 @@
+"""EXPLAIN: one tree of the kernel's operators with leaves of ours.
+
+The kernel's plan is read as JSON; where it scans a hot segment, a delta or a stream, the tree
+shows the relation instead, with the row groups that its zone maps leave over.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from ..errors import Unsupported
+from ..sql import statement as st
+from ..sql.column_types import column_type
+from ..sql.explain import Node, draw
+from ..sql.logical import Leaf, LogicalPlan
+from ..storage.scan import group_may_match
+from .fast_insert import parameters_by_key
+from .query import bind_text, from_table, open_route, without_database
+from .result import Result
+
+if TYPE_CHECKING:
+    from ..storage.snapshot import Snapshot
+    from .kernel import Parameters
+    from .route import Route
+    from .session import Session
+
+
+def explain(
+    session: Session,
+    statement: st.Explain,
+    parameters: Parameters,
+    frame: FrameType | None,
+) -> Result:
+    """Run EXPLAIN or EXPLAIN ANALYZE."""
+    inner = st.classify(statement.sql)
+    if not isinstance(inner, st.Query):
+        raise Unsupported(
+            f"EXPLAIN of {type(inner).__name__.upper()} is not supported",
+            construct="EXPLAIN of a statement that writes",
+            hint="explain the query inside it",
+        )
+    snapshot = session.snapshot()
+    sql = without_database(statement.sql, session.database.name, session.catalog(snapshot))
+    logical = bind_text(session, sql, snapshot)
+    opened = open_route(session, sql, logical, frame, snapshot)
+    drained = False
+    try:
+        options = "ANALYZE, FORMAT json" if statement.analyze else "FORMAT json"
+        command = f"EXPLAIN ({options}) {sql}"
+        with session.guard.watch(opened.cursor):
+            executed = opened.cursor.execute(command) if parameters is None else (
+                opened.cursor.execute(command, parameters)
+            )  # fmt: skip
+            rows = executed.fetchall()
+        drained = True
+        reader = _PlanReader(opened.route, logical, snapshot, parameters_by_key(parameters))
+        text = draw(reader.read(json.loads(rows[0][1])), width=100)
+    finally:
+        opened.close(drained=drained)
+    kind = "analyzed_plan" if statement.analyze else "physical_plan"
+    table = pa.table({"explain_key": [kind], "explain_value": [text]})
+    return from_table(session, table)
+
+
+@dataclass(slots=True)
+class _PlanReader:
+    """Turns the kernel's JSON into the tree to draw."""
+
+    route: Route
+    logical: LogicalPlan
+    snapshot: Snapshot
+    parameters: Any
+
+    def read(self, plan: Any) -> Node:
+        """The root of the tree."""
+        if isinstance(plan, dict):  # EXPLAIN ANALYZE
+            roots = [self._node(n) for n in plan.get("operator") or plan.get("children") or []]
+            roots = [node for root in roots for node in _unwrapped(root)]
+            total = plan.get("latency") or plan.get("query", {}).get("latency")
+            facts = (f"total {float(total) * 1e3:.1f} ms",) if total else ()
+            return Node("QUERY", facts, tuple(roots))
+        roots = [self._node(n) for n in plan]
+        return roots[0] if len(roots) == 1 else Node("PLAN", (), tuple(roots))
+
+    def _node(self, raw: dict[str, Any]) -> Node:
+        info = raw.get("extra_info") or {}
+        name = str(raw.get("name") or raw.get("type") or "OPERATOR")
+        children = tuple(self._node(child) for child in raw.get("children") or [])
+        measured = tuple(_measured(raw))
+        leaf = self._leaf_of(info)
+        if leaf is not None:
+            title, facts = leaf
+            pushed = info.get("Filters")
+            if pushed:
+                facts += (f"kernel filters: {_one_line(pushed)}",)
+            return Node(title, (*facts, *_estimate(info), *measured), children)
+        facts = tuple(
+            f"{key}: {_one_line(value)}"
+            for key, value in info.items()
+            if key not in {"Estimated Cardinality", "Type"} and value not in ("", [], None)
+        )
+        return Node(name, (*facts, *_estimate(info), *measured), children)
+
+    def _leaf_of(self, info: dict[str, Any]) -> tuple[str, tuple[str, ...]] | None:
+        """Title and facts when a node scans one of our leaves."""
+        scanned = " ".join(str(info.get(key, "")) for key in ("Table", "Text", "Function", "Name"))
+        for leaf in self.logical.leaves:
+            if leaf.relation.kind.value != "table":
+                if f"system_{leaf.relation.name}_" in scanned:
+                    return f"SYSTEM_SCAN pagelake.{leaf.relation.name}", _pushed(leaf)
+                continue
+            built = self.route.leaf(leaf.relation.key)
+            for part in built.parts:
+                if part.source.replace('"', "").split(".")[-1] in scanned.replace('"', "") and (
+                    part.kind != "hot" or part.source.split(".")[0] in scanned
+                ):
+                    return self._table_leaf(leaf, part.kind, part.groups, part.rows)
+        if ".deleted." in scanned:
+            return "DELETE_VECTOR", ()
+        return None
+
+    def _table_leaf(
+        self, leaf: Leaf, kind: str, groups: Any, rows: int
+    ) -> tuple[str, tuple[str, ...]]:
+        state = self.snapshot.tables[leaf.relation.key]
+        read = sum(1 for group in groups if self._wanted(leaf, group))
+        columns = leaf.columns
+        listed = "all" if columns is None else ", ".join(columns) or "none"
+        source = {"hot": "hot segment", "delta": "memory", "stream": "pages"}[kind]
+        facts = (
+            f"from: {source}, {rows} rows",
+            f"row groups: {read} of {len(groups)}",
+            f"columns: {listed}",
+            *_pushed(leaf),
+        )
+        return f"TABLE_SCAN {state.definition.schema}.{state.definition.name}", facts
+
+    def _wanted(self, leaf: Leaf, group: Any) -> bool:
+        """Tell whether zone maps leave a row group over for some place of the statement."""
+        if not leaf.predicates:
+            return True
+        definition = self.snapshot.tables[leaf.relation.key].definition
+        for place in leaf.predicates:
+            stored = []
+            for predicate in place:
+                column = definition.column(predicate.column)
+                if column is None:
+                    continue
+                if not column_type(column.type, collation=column.collation).ordered:
+                    continue
+                values = predicate.values(self.parameters, column.type)
+                if values is None:
+                    continue
+                constant: object = list(values) if predicate.op == "in" else (
+                    values[0] if values else None
+                )  # fmt: skip
+                stored.append((column.id, predicate.op, constant))
+            if group_may_match(group, stored):
+                return True
+        return False
+
+
+def _unwrapped(node: Node) -> Iterator[Node]:
+    """Operators without the kernel's own wrappers around them."""
+    if node.title in {"RESULT_COLLECTOR", "EXPLAIN_ANALYZE"}:
+        for child in node.children:
+            yield from _unwrapped(child)
+    else:
+        yield node
+
+
+def _pushed(leaf: Leaf) -> tuple[str, ...]:
+    if not leaf.predicates:
+        return ()
+    places = [" AND ".join(map(str, place)) for place in leaf.predicates]
+    return (f"zone maps: {' OR '.join(f'({p})' for p in places) if len(places) > 1 else places[0]}",)
+
+
+def _estimate(info: dict[str, Any]) -> tuple[str, ...]:
+    estimate = info.get("Estimated Cardinality")
+    return () if estimate is None else (f"~{int(estimate):,} rows",)
+
+
+def _measured(raw: dict[str, Any]) -> Iterator[str]:
+    rows = raw.get("intermediate_rows", raw.get("operator_cardinality"))
+    timing = raw.get("timing", raw.get("operator_timing"))
+    if rows is not None and timing is not None:
+        yield f"{int(rows):,} rows in {float(timing) * 1e3:.2f} ms"
+    if "total_row_groups_to_scan" in raw:
+        scanned = raw.get("row_groups_scanned", 0)
+        yield f"native row groups read: {scanned} of {raw['total_row_groups_to_scan']}"
+
+
+def _one_line(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(_one_line(item) for item in value)
+    return " ".join(str(value).split())

@@ -1,0 +1,70 @@
+"""Cancellation and time-out of what a session runs in the kernel."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from ..errors import Timeout
+
+if TYPE_CHECKING:
+    from .kernel import Cursor
+    from .settings import Settings
+
+
+class Guard:
+    """Knows which kernel cursors of a session are busy.
+
+    Args:
+        settings: For ``statement_timeout``.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._busy: dict[int, Cursor] = {}
+        self._lock = threading.Lock()
+
+    def watch(self, cursor: Cursor) -> Watch:
+        """A context in which the cursor can be cancelled and timed out."""
+        return Watch(self, cursor, self._settings.seconds("statement_timeout"))
+
+    def interrupt(self) -> None:
+        """Cancel everything that runs."""
+        with self._lock:
+            for cursor in self._busy.values():
+                cursor.interrupt()
+
+
+class Watch:
+    """One run of the kernel under guard."""
+
+    __slots__ = ("_cursor", "_guard", "_seconds", "_timer", "timed_out")
+
+    def __init__(self, guard: Guard, cursor: Cursor, seconds: float) -> None:
+        self._guard = guard
+        self._cursor = cursor
+        self._seconds = seconds
+        self._timer: threading.Timer | None = None
+        self.timed_out = False
+
+    def _expire(self) -> None:
+        self.timed_out = True
+        self._cursor.interrupt()
+
+    def __enter__(self) -> Watch:
+        self._guard._busy[id(self._cursor)] = self._cursor
+        if self._seconds > 0:
+            self._timer = threading.Timer(self._seconds, self._expire)
+            self._timer.daemon = True
+            self._timer.start()
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self._guard._busy.pop(id(self._cursor), None)
+        if self._timer is not None:
+            self._timer.cancel()
+        if self.timed_out and error is not None:
+            raise Timeout(
+                f"the statement ran longer than statement_timeout ({self._seconds:g} s)",
+                hint="SET statement_timeout = 0 lifts the limit",
+            ) from error

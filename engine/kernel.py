@@ -1,0 +1,108 @@
+"""The relational kernel: the one module that holds the DuckDB client.
+
+One in-memory instance a database, with everything that it needs to know attached by name:
+routes (the names of a snapshot), deltas (fresh rows), hot segments (read-only files). Its
+doors to the outside are shut: no extensions are fetched, no variables of ours are scanned.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+
+from ..sql.tokens import literal, quote
+
+if TYPE_CHECKING:
+    from ..storage.environment import Environment
+    from .settings import Settings
+
+Cursor = duckdb.DuckDBPyConnection
+Parameters = Sequence[object] | dict[str, object] | None
+
+_CONFIG: dict[str, str | bool | int | float | list[str]] = {
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+    "python_enable_replacements": False,
+}
+
+
+@lru_cache(maxsize=1)
+def kernel_version() -> str:
+    """Version of the kernel, as it names the files that it writes."""
+    return str(duckdb.__version__)
+
+
+class Kernel:
+    """A DuckDB instance.
+
+    Args:
+        settings: For ``memory_limit``, ``threads`` and ``temp_directory``.
+        environment: Source of unguessable names.
+    """
+
+    def __init__(self, settings: Settings, environment: Environment) -> None:
+        self._environment = environment
+        self._lock = threading.Lock()
+        self._root = duckdb.connect(":memory:", config=_CONFIG)
+        self.apply(settings)
+
+    def apply(self, settings: Settings) -> None:
+        """Take over limits from the settings."""
+        with self._lock:
+            self._root.execute(f"SET memory_limit = '{settings.integer('memory_limit')}B'")
+            self._root.execute(f"SET threads = {settings.integer('threads')}")
+            directory = literal(str(settings.get("temp_directory")))
+            self._root.execute(f"SET temp_directory = {directory}")
+
+    def name(self, prefix: str) -> str:
+        """An unguessable name: one that no user's alias or schema can collide with."""
+        return f"{prefix}_{self._environment.random_bytes(8).hex()}"
+
+    def cursor(self) -> Cursor:
+        """A further connection to the instance."""
+        return self._root.cursor()
+
+    def execute(self, sql: str, parameters: Parameters = None) -> list[tuple[Any, ...]]:
+        """Run an internal statement and return its rows."""
+        with self._lock:
+            if parameters is None:
+                return self._root.execute(sql).fetchall()
+            return self._root.execute(sql, parameters).fetchall()
+
+    def attach_memory(self, prefix: str) -> str:
+        """Attach a new database in memory; returns its name."""
+        name = self.name(prefix)
+        self.execute(f"ATTACH ':memory:' AS {name}")
+        return name
+
+    def attach_file(self, path: str, prefix: str) -> str:
+        """Attach a native file read-only; returns its name."""
+        name = self.name(prefix)
+        self.execute(f"ATTACH {literal(path)} AS {name} (READ_ONLY)")
+        return name
+
+    def detach(self, name: str) -> None:
+        """Detach a database that nobody uses."""
+        self.execute(f"DETACH {quote(name)}")
+
+    def statement_kind(self, sql: str) -> tuple[int, str, set[str]]:
+        """Parse a text; returns its number of statements, the first one's kind and parameters.
+
+        Raises:
+            duckdb.ParserException: The text is not SQL.
+        """
+        with self._lock:
+            statements = self._root.extract_statements(sql)
+        if not statements:
+            return 0, "", set()
+        first = statements[0]
+        return len(statements), first.type.name, set(first.named_parameters)
+
+    def close(self) -> None:
+        """Close the instance and all its cursors."""
+        with self._lock:
+            self._root.close()

@@ -1,0 +1,170 @@
+"""From the SQL kernel's errors to Pagelake's own.
+
+Messages of the kernel are kept, except that internal names are taken out and the excerpt with
+the caret becomes a position in the user's text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Final
+
+import duckdb
+
+from ..errors import (
+    AlreadyExists,
+    ConstraintViolation,
+    Corrupt,
+    Error,
+    InternalError,
+    Interrupted,
+    InvalidRequest,
+    InvalidValue,
+    LimitExceeded,
+    ParseError,
+    StorageFull,
+    UnknownName,
+    Unsupported,
+)
+from ..sql.names import close_matches
+
+_LINE = re.compile(r"\n+LINE (\d+): (.*)\n( *)\^", re.DOTALL)
+_INTERNAL = re.compile(r'"?\b(?:route|delta|hot|scratch)_[0-9a-f]{16}"?\.')
+_MISSING_TABLE = re.compile(r"Table with name \"?(.+?)\"? does not exist")
+_MISSING_COLUMN = re.compile(
+    r'(?:Referenced column "(.+?)" not found|does not have a column named "(.+?)")'
+)
+_PREFIX = re.compile(r"^[\w ]+ Error: ")
+
+
+def _strip(message: str) -> tuple[str, int, int, str]:
+    """Split a kernel message into text, line, column and the line's text."""
+    match = _LINE.search(message)
+    line = column = 0
+    excerpt = ""
+    if match is not None:
+        shown = match[2].split("\n")[0]
+        line, excerpt = int(match[1]), shown
+        column = max(1, len(match[3]) - len(f"LINE {match[1]}: ") + 1)
+        message = message[: match.start()]
+    message = _INTERNAL.sub("", _PREFIX.sub("", message)).strip()
+    return message, line, column, excerpt
+
+
+def _place(sql: str, line: int, column: int, excerpt: str) -> tuple[int, str]:
+    """Column and text of a line in the user's statement; long lines come cut from the kernel."""
+    lines = sql.split("\n")
+    if not 1 <= line <= len(lines):
+        return column, excerpt
+    full = lines[line - 1]
+    if full.startswith(excerpt):
+        return column, full
+    core = excerpt.strip(". ")
+    found = full.find(core) if core else -1
+    if found < 0:
+        return column, excerpt
+    return column + found - excerpt.find(core), full
+
+
+def _parse_error(message: str, sql: str) -> Error:
+    text, line, column, excerpt = _strip(message)
+    if not line:
+        return ParseError(text, line=1, column=1, excerpt=sql.split("\n")[0])
+    column, excerpt = _place(sql, line, column, excerpt)
+    return ParseError(text, line=line, column=column, excerpt=excerpt)
+
+
+def _with_place(text: str, sql: str, line: int, column: int, excerpt: str) -> str:
+    if not line:
+        return text
+    column, excerpt = _place(sql, line, column, excerpt)
+    return f"{text}\nline {line}, column {column}:\n  {excerpt}\n  {' ' * (column - 1)}^"
+
+
+def place_of(text: str, sql: str, name: str) -> str:
+    """A message with the place at which a name stands in a statement."""
+    found = sql.lower().find(name.lower())
+    if found < 0:
+        found = sql.lower().find(name.split(".")[-1].lower())
+    if found < 0:
+        return text
+    begin = sql.rfind("\n", 0, found) + 1
+    line = sql.count("\n", 0, found) + 1
+    excerpt = sql[begin:].split("\n", 1)[0]
+    return _with_place(text, sql, line, found - begin + 1, excerpt)
+
+
+def _name_error(message: str, sql: str, columns: Iterable[str], tables: Iterable[str]) -> Error:
+    text, line, column, excerpt = _strip(message)
+    missing = _MISSING_COLUMN.search(text)
+    if missing is not None:
+        name = missing[1] or missing[2]
+        shown = _with_place(f'there is no column "{name}"', sql, line, column, excerpt)
+        return UnknownName(shown, name=name, suggestions=close_matches(name, columns))
+    missing = _MISSING_TABLE.search(text)
+    if missing is not None:
+        name = missing[1]
+        shown = _with_place(f'there is no table or view "{name}"', sql, line, column, excerpt)
+        near = close_matches(name.split(".")[-1], tables)
+        return UnknownName(shown, name=name, suggestions=near)
+    if "already exists" in text:
+        return AlreadyExists(text)
+    if "does not exist" in text:
+        return UnknownName(
+            _with_place(text, sql, line, column, excerpt), name="", suggestions=()
+        )
+    return InvalidRequest(_with_place(text, sql, line, column, excerpt))
+
+
+_SIMPLE: Final[tuple[tuple[type[BaseException], Callable[[str], Error]], ...]] = (
+    (duckdb.ConstraintException, ConstraintViolation),
+    (duckdb.ConversionException, InvalidValue),
+    (duckdb.OutOfRangeException, InvalidValue),
+    (duckdb.OutOfMemoryException, LimitExceeded),
+    (duckdb.NotImplementedException, Unsupported),
+    (duckdb.InvalidInputException, InvalidRequest),
+    (duckdb.InvalidTypeException, InvalidRequest),
+    (duckdb.TypeMismatchException, InvalidRequest),
+    (duckdb.SyntaxException, InvalidRequest),
+    (duckdb.PermissionException, Unsupported),
+    (duckdb.InternalException, InternalError),
+    (duckdb.FatalException, InternalError),
+)
+
+
+def translate(
+    error: BaseException,
+    sql: str,
+    *,
+    columns: Iterable[str] = (),
+    tables: Iterable[str] = (),
+) -> Error:
+    """Turn an error of the kernel into one of Pagelake's.
+
+    Args:
+        error: What the kernel raised.
+        sql: The user's statement, for the place of the error.
+        columns: Column names that could have been meant.
+        tables: Table names that could have been meant.
+    """
+    message = str(error)
+    if isinstance(error, Error):
+        return error
+    if isinstance(error, duckdb.ParserException):
+        return _parse_error(message, sql)
+    if isinstance(error, duckdb.CatalogException | duckdb.BinderException):
+        return _name_error(message, sql, columns, tables)
+    if isinstance(error, duckdb.InterruptException) or "Query interrupted" in message:
+        return Interrupted("the statement was cancelled")
+    text, line, column, excerpt = _strip(message)
+    if isinstance(error, duckdb.IOException):
+        if "No space left" in text or "could not write" in text.lower():
+            return StorageFull(text)
+        if "checksum" in text.lower() or "corrupt" in text.lower():
+            return Corrupt(text)
+        return InvalidRequest(text)
+    for kind, make in _SIMPLE:
+        if isinstance(error, kind):
+            return make(_with_place(text, sql, line, column, excerpt))
+    return InvalidRequest(_with_place(text, sql, line, column, excerpt))

@@ -1,0 +1,110 @@
+"""Background work: checkpoints and hot segments, done where nobody waits.
+
+One thread a database, woken by commits. Whatever it does is derived: it may fail, be
+interrupted or be done twice by two processes, and nothing is lost.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import duckdb
+
+from ..errors import Error
+from ..storage.row_group import read_row_group
+
+if TYPE_CHECKING:
+    from ..storage.effects import RowGroup
+    from ..storage.hot_directory import HotFile
+    from ..storage.snapshot import TableState
+    from .database import Database
+    from .hot_tier import HotWriter
+
+_QUIET_S = 0.5
+"""How long commits must have ceased before a hot segment is built, so that one build serves
+many of them."""
+
+
+class Maintenance:
+    """The background thread of a database.
+
+    Args:
+        database: What it looks after.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._wake = threading.Event()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+        self._building = threading.Lock()
+        self._writer: HotWriter | None = None
+
+    def wake(self) -> None:
+        """Note that something was committed."""
+        if self._stop.is_set() or self._wake.is_set():
+            return
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._run, name="pagelake-maintenance", daemon=True
+                )
+                self._thread.start()
+        self._wake.set()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self._wake.wait()
+            if self._stop.wait(_QUIET_S):
+                return
+            self._wake.clear()
+            with suppress(Error, OSError, duckdb.Error):
+                if self._database.store.checkpoint_due:
+                    self._database.store.checkpoint()
+                self.build_all()
+
+    def build_all(self) -> int:
+        """Build the hot segments that are missing; returns how many were built."""
+        hot = self._database.hot
+        built = 0
+        with self._building:
+            snapshot = self._database.store.snapshot()
+            for state in snapshot.tables.values():
+                while not self._stop.is_set():
+                    groups = hot.candidates(state)
+                    if not groups:
+                        break
+                    if self._build(state, groups) is None:
+                        break
+                    built += 1
+        if built:
+            self._database.router.invalidate()
+        return built
+
+    def _build(self, state: TableState, groups: list[RowGroup]) -> HotFile | None:
+        """Build one segment, in a way that ``close`` can interrupt."""
+        hot, definition = self._database.hot, state.definition
+        with hot.writer(definition) as writer:
+            self._writer = writer
+            try:
+                writer.feed(
+                    read_row_group(hot.store, definition, group, definition.columns)
+                    for group in groups
+                )
+                return writer.publish(groups)
+            finally:
+                self._writer = None
+
+    def close(self) -> None:
+        """Stop; a build under way is given up."""
+        self._stop.set()
+        self._wake.set()
+        writer = self._writer
+        if writer is not None:
+            with suppress(duckdb.Error):
+                writer.interrupt()
+        if self._thread is not None:
+            self._thread.join()

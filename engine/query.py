@@ -1,0 +1,326 @@
+"""Queries: from a text to a running kernel statement over the leaves of one snapshot."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import duckdb
+
+from ..errors import Error, ParseError, UnknownName
+from ..sql import statement as st
+from ..sql.binder import bind
+from ..sql.logical import LogicalPlan
+from ..sql.names import close_matches
+from ..sql.optimizer import optimize
+from ..sql.tokens import tokenize
+from ..storage.row_group import stored_schema
+from .caller_scope import find_object, names_in_scope
+from .fast_insert import compile_insert
+from .kernel_errors import place_of
+from .plan_cache import Plan
+from .result import Execution, Result, Timing
+
+if TYPE_CHECKING:
+    from ..storage.snapshot import Snapshot
+    from .catalog import SessionCatalog
+    from .kernel import Cursor, Parameters
+    from .route import Route
+    from .session import Session
+
+_FILE = re.compile(r"[/*?]|\.(parquet|csv|tsv|json|jsonl|ndjson|gz|zst|txt)$", re.IGNORECASE)
+_KERNEL_NAMES = re.compile(r"^(duckdb_|pragma_|sqlite_|pg_)", re.IGNORECASE)
+_KERNEL_SCHEMAS = {"information_schema", "pg_catalog"}
+_OWN_SYNTAX = re.compile(
+    r"^\s*(SAVEPOINT|RELEASE|ROLLBACK\s+(TRANSACTION\s+|WORK\s+)?TO|CALL|SHOW|DESC|DESCRIBE|USE"
+    r"|SET|RESET|START|END)\b",
+    re.IGNORECASE,
+)
+
+
+def make_plan(session: Session, text: str) -> Plan:
+    """Plan a statement: what it is and, for a query, what it reads.
+
+    Raises:
+        ParseError: The text is not SQL.
+        UnknownName: It names a relation that does not exist.
+    """
+    snapshot = session.snapshot()
+    if not _OWN_SYNTAX.match(text):
+        try:
+            session.database.kernel.statement_kind(text)
+        except duckdb.Error as error:
+            raise session.translate(error, text) from error
+    statement = st.classify(text)
+    plan = Plan(text, statement, snapshot.catalog_version, sql=text)
+    if isinstance(statement, st.Query):
+        catalog = session.catalog(snapshot)
+        plan.sql = without_database(text, session.database.name, catalog)
+        plan.logical = optimize(bind(plan.sql, catalog))
+        plan.cacheable = not plan.logical.foreign
+    elif isinstance(statement, st.Insert):
+        plan.cacheable = False
+        target = None if session.is_temporary(statement.target) else snapshot.table(
+            *_qualified(session, statement.target)
+        )  # fmt: skip
+        if target is not None:
+            schema = stored_schema(target.definition.columns)
+            plan.fast_insert = compile_insert(statement, target.definition, schema)
+            plan.cacheable = plan.fast_insert is not None
+    else:
+        plan.cacheable = False
+    return plan
+
+
+def _qualified(session: Session, name: st.Name) -> tuple[str, str]:
+    try:
+        return session.qualify(name)
+    except Error:
+        return ("", "")
+
+
+def run(  # noqa: PLR0913 - the whole context of a statement
+    session: Session,
+    plan: Plan,
+    parameters: Parameters,
+    frame: FrameType | None,
+    *,
+    begun: float,
+    timing: Timing,
+    cached: bool,
+) -> Result:
+    """Route a planned query and hand it to the kernel; the result runs when it is read."""
+    assert plan.logical is not None
+    if session.temporary:
+        return run_on_primary(session, plan.sql, parameters, plan.logical, frame)
+    snapshot = session.snapshot()
+    opened = open_route(session, plan.sql, plan.logical, frame, snapshot)
+    entry = session.database.log.begin(
+        plan.text, snapshot.version, plan_cached=cached, timing=timing
+    )
+
+    def finish(rows: int, error: BaseException | None) -> None:
+        opened.close(drained=error is None and result.drained)
+        session.database.log.end(entry, rows, error)
+        if error is not None:
+            session._abort("Query")
+
+    execution = Execution(
+        opened.cursor,
+        plan.sql,
+        parameters,
+        finish,
+        lambda error: _translated(session, error, plan.text),
+        lambda: session.guard.watch(opened.cursor),
+    )
+    timing.total_ms += (time.perf_counter() - begun) * 1e3
+    result = Result(execution, timing=timing)
+    result._explain = lambda: _explained(session, plan.text)
+    return result
+
+
+def _explained(session: Session, text: str) -> str:
+    rows = session.execute(f"EXPLAIN {text}").fetchall()
+    return "\n".join(str(row[-1]) for row in rows)
+
+
+def _translated(session: Session, error: BaseException, text: str) -> BaseException:
+    if isinstance(error, Error) or not isinstance(error, duckdb.Error | RuntimeError):
+        return error
+    return session.translate(error, text)
+
+
+class OpenRoute:
+    """A kernel cursor on which a statement's names resolve, until it is closed."""
+
+    __slots__ = ("_names", "_registered", "_route", "_schema", "_session", "cursor")
+
+    def __init__(self, session: Session, route: Route, schema: str) -> None:
+        self._session = session
+        self._route = route
+        self._schema = schema
+        self._names: list[str] = []
+        self.cursor, self._registered = route.cursor(schema)
+
+    @property
+    def route(self) -> Route:
+        """The route."""
+        return self._route
+
+    @property
+    def registered(self) -> set[str]:
+        """Names of the streamed leaves registered on the cursor."""
+        return self._registered
+
+    def register(self, name: str, value: object) -> None:
+        """Let a name mean an object of the caller."""
+        self.cursor.register(name, value)
+        self._names.append(name)
+
+    def close(self, *, drained: bool) -> None:
+        """Give cursor and route back."""
+        cursor = self.cursor
+        try:
+            if not drained:
+                # Rows are left: the cursor cannot run anything else before they are dropped.
+                cursor.close()
+                return
+            for name in self._names:
+                cursor.unregister(name)
+            self._route.give_back(cursor, self._registered, self._schema)
+        finally:
+            self._session.database.router.release(self._route)
+
+
+def open_route(
+    session: Session,
+    sql: str,
+    logical: LogicalPlan,
+    frame: FrameType | None,
+    snapshot: Snapshot,
+) -> OpenRoute:
+    """Make the views that a plan needs, and a cursor that sees them.
+
+    Raises:
+        UnknownName: A name is neither a relation nor a file nor an object of the caller.
+    """
+    objects = _caller_objects(session, sql, logical.foreign, frame)
+    router = session.database.router
+    route = router.hold(snapshot, session.private)
+    try:
+        route.ensure(logical)
+        opened = OpenRoute(session, route, session.schema)
+    except BaseException:
+        router.release(route)
+        raise
+    try:
+        for name, value in objects.items():
+            opened.register(name, value)
+    except BaseException:
+        opened.close(drained=False)
+        raise
+    return opened
+
+
+def _caller_objects(
+    session: Session, sql: str, foreign: Sequence[str], frame: FrameType | None
+) -> dict[str, object]:
+    """Objects of the caller for the names that no relation has."""
+    objects: dict[str, object] = {}
+    for name in foreign:
+        if _FILE.search(name) or _KERNEL_NAMES.match(name):
+            continue
+        if name.split(".")[0].lower() in _KERNEL_SCHEMAS:
+            continue
+        value = find_object(name, frame)
+        if value is None:
+            candidates = [*session.catalog().names(), *names_in_scope(frame)]
+            if name.lower().startswith("pagelake."):
+                candidates = [f"pagelake.{n}" for n in session.database.system]
+            last = name if name.lower().startswith("pagelake.") else name.split(".")[-1]
+            raise UnknownName(
+                place_of(f'there is no table or view "{name}"', sql, name),
+                name=name,
+                suggestions=close_matches(last, candidates),
+            )
+        objects[name] = value
+    return objects
+
+
+def bind_text(session: Session, sql: str, snapshot: Snapshot) -> LogicalPlan:
+    """Bind a query that Pagelake put together itself."""
+    return optimize(bind(sql, session.catalog(snapshot)))
+
+
+def run_on_primary(
+    session: Session,
+    sql: str,
+    parameters: Parameters,
+    logical: LogicalPlan | None = None,
+    frame: FrameType | None = None,
+) -> Result:
+    """Run a statement on the session's own kernel cursor, where its temporary relations are."""
+    snapshot = session.snapshot()
+    if logical is None:
+        try:
+            logical = bind_text(session, sql, snapshot)
+        except ParseError:
+            logical = LogicalPlan(sql, ())
+    route = session.database.router.hold(snapshot, session.private)
+    cursor = session.primary()
+    registered = session.registered_on_primary()
+    names: list[str] = []
+    try:
+        with suppress(duckdb.Error):
+            cursor.abort()
+        route.ensure(logical)
+        route.aim(cursor, session.schema)
+        route.register(cursor, registered)
+        for name in logical.foreign:
+            value = find_object(name, frame)
+            if value is not None:
+                cursor.register(name, value)
+                names.append(name)
+        with session.guard.watch(cursor):
+            # Read at once: the next statement of the session needs the same cursor.
+            executed = cursor.execute(sql) if parameters is None else cursor.execute(
+                sql, parameters
+            )  # fmt: skip
+            columns = executed.description or []
+            table = executed.to_arrow_table() if columns else None
+    finally:
+        for name in names:
+            cursor.unregister(name)
+        session.database.router.release(route)
+    if table is None:
+        return Result(None)
+    if [c[0] for c in columns] == ["Count"]:
+        return Result(None, count=int(table.column(0)[0].as_py()))
+    return from_table(session, table)
+
+
+def from_table(session: Session, content: object, select: str = "*") -> Result:
+    """A result over rows that are there already.
+
+    Args:
+        session: The session.
+        content: Anything that the kernel can register.
+        select: The select list over it.
+    """
+    cursor: Cursor = session.database.kernel.cursor()
+    cursor.register("rows", content)
+    execution = Execution(
+        cursor,
+        f"SELECT {select} FROM rows",
+        None,
+        lambda _rows, _error: cursor.close(),
+        lambda error: error,
+        lambda: session.guard.watch(cursor),
+    )
+    return Result(execution)
+
+
+def without_database(sql: str, database: str, catalog: SessionCatalog) -> str:
+    """Take the store's own name out of three-part names; the kernel knows it by another."""
+    if database.lower() not in sql.lower():
+        return sql
+    tokens = tokenize(sql)
+    cuts: list[tuple[int, int]] = []
+    for index in range(len(tokens) - 2):
+        first, dot, second = tokens[index : index + 3]
+        before = tokens[index - 1].text if index else ""
+        if first.text.lower() != database.lower() or dot.text != "." or before == ".":
+            continue
+        third = tokens[index + 4].text if index + 4 < len(tokens) else ""
+        dotted = index + 4 < len(tokens) and tokens[index + 3].text == "."
+        parts = [first.text, second.text, third] if dotted else [first.text, second.text]
+        if catalog.resolve(parts) is not None:
+            cuts.append((first.start, dot.end + 1))
+    for start, end in reversed(cuts):
+        sql = sql[:start] + sql[end:]
+    return sql
+

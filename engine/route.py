@@ -1,0 +1,422 @@
+"""Routes: how the names in a user's SQL lead to the leaves of one snapshot.
+
+A route is an empty database in the kernel's memory with the user's schemas in it and, for each
+relation that some statement has named, a view over that relation's leaf. The kernel then runs
+the user's own text unchanged, CTE shadowing and all, and two statements at two snapshots do
+not meet.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from ..sql.logical import LogicalPlan
+from ..sql.provider import Relation, RelationKind
+from ..sql.tokens import literal, quote
+from ..storage.snapshot import Snapshot, TableState
+from .delta import Delta, Deltas
+from .hot_tier import native_name, native_select
+from .leaf_source import LeafSource, Scannable
+from .table_leaf import (
+    Part,
+    StreamedGroups,
+    delta_part,
+    hot_part,
+    select_columns,
+    split_cold,
+    stream_part,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from ..sql.provider import SystemRelation
+    from ..storage.effects import Column, RowGroup
+    from ..storage.store import Store
+    from .hot_tier import HotTier
+    from .kernel import Cursor, Kernel
+
+ROUTES_KEPT = 8
+"""Routes of past snapshots kept for statements that still run and for open transactions."""
+CURSORS_KEPT = 32
+"""Idle kernel cursors kept per route."""
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltLeaf:
+    """A table leaf whose view exists.
+
+    Attributes:
+        state: The table at the snapshot.
+        parts: What the view puts together.
+        located: Name of a view that also tells part and position of each row, made on demand.
+    """
+
+    state: TableState
+    parts: tuple[Part, ...]
+
+
+@dataclass(slots=True)
+class Routing:
+    """What routes are made of.
+
+    Attributes:
+        kernel: Where they live.
+        store: Where pages come from.
+        hot: Hot segments.
+        deltas: Fresh rows.
+        system: System relations by name.
+        system_source: Makes the scannable of a system relation at a snapshot.
+    """
+
+    kernel: Kernel
+    store: Store
+    hot: HotTier
+    deltas: Deltas
+    system: Mapping[str, SystemRelation]
+    system_source: Callable[[str, Snapshot], Scannable]
+
+
+@dataclass(slots=True)
+class Route:
+    """The names of one snapshot in the kernel.
+
+    Attributes:
+        routing: What it is made of.
+        snapshot: The snapshot.
+        private: Id of the open transaction whose pending rows it shows, or empty.
+        database: Its name in the kernel.
+        users: Statements and transactions that hold it.
+    """
+
+    routing: Routing
+    snapshot: Snapshot
+    private: str
+    database: str
+    users: int = 0
+    _leaves: dict[str, BuiltLeaf] = field(default_factory=dict)
+    _built: set[tuple[str, str]] = field(default_factory=set)
+    _schemas: set[str] = field(default_factory=set)
+    _sources: dict[str, LeafSource] = field(default_factory=dict)
+    _deltas: list[Delta] = field(default_factory=list)
+    _idle: dict[str, list[tuple[Cursor, set[str]]]] = field(default_factory=dict)
+    _located: dict[str, str] = field(default_factory=dict)
+    _maker: Cursor | None = None
+    _made: set[str] = field(default_factory=set)
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def ensure(self, plan: LogicalPlan) -> None:
+        """Create the views that a plan needs.
+
+        Raises:
+            Corrupt: A page that must be read for it is damaged.
+        """
+        wanted = [leaf.relation for leaf in plan.leaves]
+        if all(_key(relation) in self._built for relation in (*wanted, *plan.views)):
+            return
+        with self._lock:
+            for relation in (*wanted, *plan.views):
+                if _key(relation) not in self._built:
+                    self._create(relation)
+                    self._built.add(_key(relation))
+
+    def leaf(self, table: str) -> BuiltLeaf:
+        """The leaf of a table whose view was created."""
+        with self._lock:
+            return self._leaves.get(table) or self._build_leaf(self.snapshot.tables[table])
+
+    def located(self, table: str) -> tuple[str, str, str]:
+        """A view of a table that also tells where each row lies.
+
+        Returns:
+            Qualified view name, and the names of its columns for part number and position.
+        """
+        with self._lock:
+            part_column, position_column = f"part_{self.database}", f"position_{self.database}"
+            if table not in self._located:
+                leaf = self.leaf(table)
+                name = f"{self._schema('located')}.{self.routing.kernel.name('located')}"
+                branches = [
+                    self._branch(
+                        leaf.state, part, number, f"{number} AS {part_column}, "
+                        f"{part.position} AS {position_column}, "
+                    )
+                    for number, part in enumerate(leaf.parts)
+                ]  # fmt: skip
+                if not branches:
+                    columns = self._empty(leaf.state)
+                    branches = [
+                        f"SELECT 0 AS {part_column}, 0::BIGINT AS {position_column}, * FROM "
+                        f"({columns})"
+                    ]
+                self._make(f"CREATE VIEW {name} AS {' UNION ALL '.join(branches)}")
+                self._located[table] = name
+            return self._located[table], part_column, position_column
+
+    # Cursors
+
+    def cursor(self, schema: str) -> tuple[Cursor, set[str]]:
+        """A kernel cursor on which the route's names resolve, and what is registered on it."""
+        with self._lock:
+            idle = self._idle.get(schema)
+            taken = idle.pop() if idle else None
+        if taken is None:
+            taken = (self.routing.kernel.cursor(), set[str]())
+            self.aim(taken[0], schema)
+        self.register(*taken)
+        return taken
+
+    def aim(self, cursor: Cursor, schema: str) -> None:
+        """Make the route's names resolve on a cursor."""
+        qualified = self._schema(schema)
+        cursor.execute(f"SET search_path = {literal(qualified)}")
+
+    def register(self, cursor: Cursor, registered: set[str]) -> None:
+        """Register the route's streamed leaves on a cursor."""
+        if len(registered) < len(self._sources):
+            for name, source in list(self._sources.items()):
+                if name not in registered:
+                    cursor.register(name, source)
+                    registered.add(name)
+
+    def give_back(self, cursor: Cursor, registered: set[str], schema: str) -> None:
+        """Return a cursor that has no open result."""
+        with self._lock:
+            idle = self._idle.setdefault(schema, [])
+            if len(idle) < CURSORS_KEPT:
+                idle.append((cursor, registered))
+                return
+        cursor.close()
+
+    def close(self) -> None:
+        """Drop the route from the kernel."""
+        with self._lock:
+            for idle in self._idle.values():
+                for cursor, _ in idle:
+                    cursor.close()
+            self._idle.clear()
+            if self._maker is not None:
+                self._maker.close()
+            for delta in self._deltas:
+                self.routing.deltas.release(delta)
+            self._deltas.clear()
+            with suppress(duckdb.Error):
+                self.routing.kernel.detach(self.database)
+
+    # Building
+
+    def _make(self, sql: str) -> None:
+        if self._maker is None:
+            self._maker = self.routing.kernel.cursor()
+        self.register(self._maker, self._made)
+        self._maker.execute(sql)
+
+    def _schema(self, schema: str) -> str:
+        """The qualified name of a schema in the route, created when new."""
+        qualified = f"{self.database}.{quote(schema)}"
+        if schema.lower() == "main":
+            return f"{self.database}.main"
+        with self._lock:
+            if schema.lower() not in self._schemas:
+                self.routing.kernel.execute(f"CREATE SCHEMA IF NOT EXISTS {qualified}")
+                self._schemas.add(schema.lower())
+        return qualified
+
+    def _create(self, relation: Relation) -> None:
+        target = f"{self._schema(relation.schema)}.{quote(relation.name)}"
+        if relation.kind is RelationKind.TABLE:
+            leaf = self._build_leaf(self.snapshot.tables[relation.key])
+            self._make(f"CREATE VIEW {target} AS {self._union(leaf)}")
+        elif relation.kind is RelationKind.SYSTEM:
+            name = f"system_{relation.name}_{self.database}"
+            scannable = self.routing.system_source(relation.name, self.snapshot)
+            self._sources[name] = LeafSource(scannable)
+            self._make(f"CREATE VIEW {target} AS SELECT * FROM temp.main.{quote(name)}")
+        elif relation.kind is RelationKind.VIEW:
+            self._create_view(relation, target)
+
+    def _create_view(self, relation: Relation, target: str) -> None:
+        view = self.snapshot.view(relation.schema, relation.name)
+        assert view is not None
+        columns = f"({', '.join(map(quote, view.columns))})" if view.columns else ""
+        self._make(f"SET search_path = {literal(self._schema(view.search_schema))}")
+        self._make(f"CREATE VIEW {target}{columns} AS {view.sql}")
+
+    def _build_leaf(self, state: TableState) -> BuiltLeaf:
+        table = state.definition.id
+        built = self._leaves.get(table)
+        if built is not None:
+            return built
+        segments = self.routing.hot.segments(state)
+        for_delta, to_stream = split_cold(state, segments)
+        parts = [hot_part(state, self.routing.store, segment) for segment in segments]
+        if to_stream:
+            name = f"stream_{table}_{self.database}"
+            groups = tuple(to_stream)
+            self._sources[name] = LeafSource(
+                StreamedGroups(self.routing.store, state, groups)
+            )
+            parts.append(stream_part(state, groups, f"temp.main.{quote(name)}"))
+        committed = [g for g in for_delta if not self._is_pending(g)]
+        pending = [g for g in for_delta if self._is_pending(g)]
+        for groups_held, private in ((committed, ""), (pending, self.private)):
+            if not groups_held:
+                continue
+            held = self.routing.deltas.hold(state.definition, groups_held, private=private)
+            for delta, chosen in held:
+                self._deltas.append(delta)
+                parts.append(delta_part(state, self.routing.store, chosen, delta))
+        built = BuiltLeaf(state, tuple(parts))
+        self._leaves[table] = built
+        return built
+
+    def _is_pending(self, group: RowGroup) -> bool:
+        """Row group ids begin with the id of the transaction that made them."""
+        return bool(self.private) and group.id.startswith(self.private)
+
+    def _union(self, leaf: BuiltLeaf) -> str:
+        branches = [
+            self._branch(leaf.state, part, number, "") for number, part in enumerate(leaf.parts)
+        ]
+        return " UNION ALL ".join(branches) if branches else self._empty(leaf.state)
+
+    def _branch(self, state: TableState, part: Part, number: int, extra: str) -> str:
+        columns = select_columns(state.definition.columns, part)
+        if part.kind == "hot":
+            columns = self._with_later_columns(state, part)
+        conditions = list(part.conditions)
+        if part.deleted.size:
+            name = self._deleted(state, part, number)
+            conditions.append(f"rowid NOT IN (SELECT position FROM {name})")
+        where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+        return f"SELECT {extra}{columns} FROM {part.source}{where}"
+
+    def _with_later_columns(self, state: TableState, part: Part) -> str:
+        """Select list of a hot part: columns added after it was built have their initial value."""
+        segment = next(
+            s for s in self.routing.hot.attached().values() if part.source.startswith(s.database)
+        )
+        listed = []
+        for column in state.definition.columns:
+            if column.id in segment.columns:
+                listed.append(f"c{column.id} AS {quote(column.name)}")
+            else:
+                listed.append(f"{self._initial(state, column)} AS {quote(column.name)}")
+        return ", ".join(listed)
+
+    def _initial(self, state: TableState, column: Column) -> str:
+        """SQL for the value of rows that are older than their column."""
+        if column.initial is None:
+            return f"CAST(NULL AS {column.type})"
+        name = f"{self._schema('initial')}.{quote(f'{state.definition.id}_{column.id}')}"
+        stored = pa.ipc.open_stream(pa.py_buffer(column.initial)).read_all()
+        cursor = self.routing.kernel.cursor()
+        try:
+            cursor.register("s", stored.rename_columns([str(column.id)]))
+            cursor.execute(
+                f"CREATE TABLE IF NOT EXISTS {name} AS SELECT {native_select([column])} FROM s"
+            )
+        finally:
+            cursor.close()
+        return f"(SELECT {native_name(column)} FROM {name})"
+
+    def _deleted(self, state: TableState, part: Part, number: int) -> str:
+        name = f"{self._schema('deleted')}.{quote(f'{state.definition.id}_{number}')}"
+        cursor = self.routing.kernel.cursor()
+        try:
+            positions = pa.table({"position": pa.array(part.deleted.astype(np.int64))})
+            cursor.register("positions", positions)
+            cursor.execute(f"CREATE TABLE IF NOT EXISTS {name} AS SELECT * FROM positions")
+        finally:
+            cursor.close()
+        return name
+
+    def _empty(self, state: TableState) -> str:
+        nulls = ", ".join(
+            f"CAST(NULL AS {c.type}){f' COLLATE {c.collation}' if c.collation else ''} "
+            f"AS {quote(c.name)}"
+            for c in state.definition.columns
+        )
+        return f"SELECT * FROM (SELECT {nulls}) WHERE false"
+
+
+def _key(relation: Relation) -> tuple[str, str]:
+    return (relation.schema.lower(), relation.name.lower())
+
+
+class Router:
+    """Keeps the routes of a database.
+
+    Args:
+        routing: What routes are made of.
+    """
+
+    def __init__(self, routing: Routing) -> None:
+        self.routing = routing
+        self._routes: OrderedDict[tuple[int, str, int], Route] = OrderedDict()
+        self._stale: list[Route] = []
+        self._lock = threading.RLock()
+
+    def hold(self, snapshot: Snapshot, private: str = "") -> Route:
+        """The route of a snapshot, kept until ``release``."""
+        key = (snapshot.version, private, snapshot.overlay)
+        with self._lock:
+            route = self._routes.get(key)
+            if route is None:
+                database = self.routing.kernel.attach_memory("route")
+                route = Route(self.routing, snapshot, private, database)
+                self._routes[key] = route
+            else:
+                self._routes.move_to_end(key)
+            route.users += 1
+            self._trim()
+            return route
+
+    def release(self, route: Route) -> None:
+        """Give a route back."""
+        with self._lock:
+            route.users -= 1
+            if route.users == 0 and route in self._stale:
+                self._stale.remove(route)
+                route.close()
+
+    def invalidate(self) -> None:
+        """Build new routes from now on: hot segments came or went."""
+        with self._lock:
+            self._retire(list(self._routes))
+
+    def forget(self, private: str) -> None:
+        """Drop the routes of a transaction that has ended."""
+        with self._lock:
+            self._retire([key for key in self._routes if key[1] == private])
+            self.routing.deltas.forget(private)
+
+    def _trim(self) -> None:
+        if len(self._routes) > ROUTES_KEPT:
+            unused = [key for key, route in self._routes.items() if route.users == 0]
+            self._retire(unused[: len(self._routes) - ROUTES_KEPT])
+
+    def _retire(self, keys: Iterable[tuple[int, str, int]]) -> None:
+        for key in keys:
+            route = self._routes.pop(key)
+            if route.users:
+                self._stale.append(route)
+            else:
+                route.close()
+
+    def close(self) -> None:
+        """Drop all routes."""
+        with self._lock:
+            for route in [*self._routes.values(), *self._stale]:
+                route.close()
+            self._routes.clear()
+            self._stale.clear()

@@ -1,0 +1,32 @@
+"""System relations: what the engine knows of itself, as rows of the schema ``pagelake``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..registry import Registry
+
+
+def register(registry: Registry) -> None:
+    """Register the relations of this folder."""
+    from .hot_segments import HotSegments
+    from .pages import Pages
+    from .queries import Queries
+    from .relations import Relations
+    from .row_groups import RowGroups
+    from .segments import Segments
+    from .settings import SettingsRelation
+    from .snapshots import Snapshots
+
+    for relation in (
+        HotSegments,
+        Pages,
+        Queries,
+        Relations,
+        RowGroups,
+        Segments,
+        SettingsRelation,
+        Snapshots,
+    ):
+        registry.add_system(relation.name, relation)

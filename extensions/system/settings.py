@@ -1,0 +1,31 @@
+"""``pagelake.settings``: every setting with its value, unit and reason."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import pyarrow as pa
+
+from ...sql.provider import ScanRequest
+from .computed import Computed
+
+
+class SettingsRelation(Computed):
+    """One row a setting."""
+
+    name: ClassVar[str] = "settings"
+    schema: ClassVar[pa.Schema] = pa.schema([
+        ("name", pa.string()),
+        ("value", pa.string()),
+        ("default", pa.string()),
+        ("unit", pa.string()),
+        ("scope", pa.string()),
+        ("description", pa.string()),
+    ])
+
+    def estimated_rows(self) -> int:
+        return 10
+
+    def columns(self, request: ScanRequest) -> dict[str, list[object]]:
+        rows = self._context.settings()
+        return {name: [row[name] for row in rows] for name in self.schema.names}

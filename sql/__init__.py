@@ -1,0 +1,1 @@
+"""Dialect, parser, binder, optimizer and planner: text to physical plan, without any I/O."""

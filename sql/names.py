@@ -1,0 +1,19 @@
+"""Close matches for names that do not exist."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+def close_matches(name: str, candidates: Iterable[str], *, at_most: int = 3) -> tuple[str, ...]:
+    """Names that a misspelt one could have meant, nearest first, as they are written.
+
+    Args:
+        name: What was asked for.
+        candidates: What exists.
+        at_most: How many to suggest.
+    """
+    by_folded = {candidate.lower(): candidate for candidate in candidates}
+    near = difflib.get_close_matches(name.lower(), by_folded, n=at_most, cutoff=0.6)
+    return tuple(by_folded[folded] for folded in near)

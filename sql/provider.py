@@ -1,0 +1,115 @@
+"""What the planner sees of the world: relations, their columns, and how to resolve a name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+import pyarrow as pa
+
+from .predicate import Predicate
+
+
+class RelationKind(Enum):
+    """What is behind a name."""
+
+    TABLE = "table"
+    VIEW = "view"
+    SYSTEM = "system relation"
+    TEMPORARY = "temporary"
+
+
+class Pushdown(Enum):
+    """What a provider does with a predicate that it is offered.
+
+    EXACT: only matching rows come back. INEXACT: some others may come too, none is missing.
+    UNSUPPORTED: the provider ignores it.
+    """
+
+    EXACT = "exact"
+    INEXACT = "inexact"
+    UNSUPPORTED = "unsupported"
+
+
+@dataclass(frozen=True, slots=True)
+class RelationColumn:
+    """A column as the binder knows it."""
+
+    name: str
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """A named relation.
+
+    Attributes:
+        kind: What it is.
+        schema: Its schema.
+        name: Its name as it was created.
+        columns: Its columns in order; empty where they are not known before execution.
+        key: What the one who executes finds it by, such as a table id.
+        sql: The text of a view.
+    """
+
+    kind: RelationKind
+    schema: str
+    name: str
+    columns: tuple[RelationColumn, ...]
+    key: str = ""
+    sql: str = ""
+
+
+class Catalog(Protocol):
+    """Resolves names at one snapshot for one session."""
+
+    def resolve(self, parts: Sequence[str]) -> Relation | None:
+        """Find a relation by its possibly qualified name, regardless of case."""
+        ...
+
+    def names(self) -> Sequence[str]:
+        """Names that could have been meant, for suggestions."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ScanRequest:
+    """What is wanted of a relation.
+
+    Attributes:
+        columns: Names of the columns wanted, in the relation's order; None for all.
+        predicates: For each place where the statement reads the relation, the predicates that
+            hold there (all of them). A row is wanted when one place wants it; no places means all
+            rows.
+    """
+
+    columns: tuple[str, ...] | None = None
+    predicates: tuple[tuple[Predicate, ...], ...] = ()
+
+
+class SystemRelation(Protocol):
+    """A relation that the engine computes: the second kind of leaf beside stored tables."""
+
+    @property
+    def name(self) -> str:
+        """Its name in the schema ``pagelake``."""
+        ...
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Its columns."""
+        ...
+
+    def pushdown(self, predicates: Sequence[Predicate]) -> list[Pushdown]:
+        """Say for each predicate what ``scan`` does with it."""
+        ...
+
+    def estimated_rows(self) -> int:
+        """About how many rows it has."""
+        ...
+
+    def scan(self, request: ScanRequest) -> pa.Table:
+        """Return the rows wanted, with exactly the requested columns, in schema order."""
+        ...

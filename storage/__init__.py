@@ -1,0 +1,1 @@
+"""Devices, pages, commit log, snapshots and row groups: what makes rows durable."""

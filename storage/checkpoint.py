@@ -1,0 +1,106 @@
+"""Checkpoints: a snapshot written out whole, so that opening replays a short tail only.
+
+A checkpoint is derived from the log and may be lost; a damaged one is passed over for the
+one before it, or for the log from its beginning (``docs/format/checkpoint.md``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgpack
+
+from ..errors import Corrupt
+from .effects import View
+from .effects_wire import (
+    definition_from_wire,
+    definition_to_wire,
+    row_group_from_wire,
+    row_group_to_wire,
+    to_wire,
+    vector_from_wire,
+    vector_to_wire,
+)
+from .record import frame, unframe, unpack
+from .snapshot import CommitInfo, RowGroupList, Snapshot, TableState
+
+FOLDER = "log/checkpoints"
+_MAGIC = b"PLCK"
+
+
+def checkpoint_name(version: int) -> str:
+    """Name of a version's checkpoint."""
+    return f"{FOLDER}/{version:020d}"
+
+
+def encode(snapshot: Snapshot, history: Sequence[CommitInfo], *, store_id: bytes) -> bytes:
+    """Serialise a snapshot and the history up to it; ``decode`` reverses it."""
+    tables = [
+        [
+            definition_to_wire(state.definition),
+            [row_group_to_wire(group) for group in state.row_groups],
+            [[g, [vector_to_wire(v) for v in vs]] for g, vs in state.deletes.items()],
+            state.next_row_id,
+            state.rows,
+            state.changed,
+        ]
+        for state in snapshot.tables.values()
+    ]
+    views = [to_wire(view)[1:] for view in snapshot.views.values()]
+    commits = [
+        [
+            c.version,
+            c.time_us,
+            c.operation,
+            c.transactions,
+            c.rows_added,
+            c.rows_deleted,
+            c.record_bytes,
+            c.message,
+        ]
+        for c in history
+    ]
+    body: bytes = msgpack.packb(
+        [list(snapshot.schemas), tables, views, commits, snapshot.catalog_version]
+    )
+    base = (snapshot.version, snapshot.record_hash)
+    return frame(body, magic=_MAGIC, store_id=store_id, base=base, time_us=snapshot.time_us)
+
+
+def decode(content: bytes, *, store_id: bytes, name: str) -> tuple[Snapshot, list[CommitInfo]]:
+    """Read a checkpoint.
+
+    Raises:
+        Corrupt: The bytes are damaged or belong elsewhere.
+        FormatTooNew: A later version of Pagelake wrote them.
+    """
+    body, version, record_hash, time_us = unframe(
+        content, magic=_MAGIC, store_id=store_id, name=name
+    )
+    wire = unpack(body, name)
+    try:
+        schemas, tables, views, commits = wire[:4]
+        catalog_version = int(str(wire[4]))
+        states = {}
+        for table in tables:
+            definition = definition_from_wire(table[0])  # type: ignore[index]
+            groups = RowGroupList([row_group_from_wire(g) for g in table[1]])  # type: ignore[index]
+            deletes = {
+                g: tuple(vector_from_wire(v) for v in vectors)
+                for g, vectors in table[2]  # type: ignore[index]
+            }
+            states[definition.id] = TableState(definition, groups, deletes, *table[3:6])  # type: ignore[index]
+        stored = [View(v[0], v[1], v[2], tuple(v[3]), v[4]) for v in views]  # type: ignore[index]
+        history = [CommitInfo(*commit[:8]) for commit in commits]  # type: ignore[index]
+    except (IndexError, TypeError, ValueError) as error:
+        raise Corrupt(f"{name} cannot be read: {error}", file=name, offset=0) from error
+    snapshot = Snapshot(
+        version=version,
+        record_hash=record_hash,
+        time_us=time_us,
+        schemas=tuple(str(schema) for schema in schemas),
+        tables=states,
+        views={(v.schema.lower(), v.name.lower()): v for v in stored},
+        catalog_version=catalog_version,
+    )
+    return snapshot, history

@@ -1,0 +1,166 @@
+"""Conflicts: which concurrent transactions do not commute, kept as data.
+
+Isolation is snapshot isolation: a transaction conflicts with what was committed after its
+snapshot when both touched the same thing in ways that do not commute. Blind appends always
+commute. Deletes of different rows commute; whether two deletes share a row is decided by
+their positions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from ..errors import Conflict
+from .delete_vector import overlap
+from .effects import (
+    AlterTable,
+    Append,
+    CreateSchema,
+    CreateTable,
+    Delete,
+    DeleteVector,
+    DropSchema,
+    DropTable,
+    DropView,
+    Effect,
+    Rewrite,
+    View,
+)
+from .page_store import PageStore
+
+
+class Kind(Enum):
+    """What a transaction did to one table."""
+
+    APPEND = "append"
+    KEYED_APPEND = "append to a table with a key"
+    DELETE = "update or delete"
+    REWRITE = "rewrite"
+    SCHEMA = "schema change"
+    DROP = "drop"
+
+
+class Verdict(Enum):
+    """Whether two kinds on the same table conflict."""
+
+    NEVER = "never"
+    SAME_ROWS = "when they share a row"
+    ALWAYS = "always"
+
+
+_N, _R, _A = Verdict.NEVER, Verdict.SAME_ROWS, Verdict.ALWAYS
+
+MATRIX: Mapping[Kind, Mapping[Kind, Verdict]] = {
+    # mine \ theirs    APPEND KEYED  DELETE REWRITE SCHEMA DROP
+    kind: dict(zip(Kind, row, strict=True))
+    for kind, row in {
+        Kind.APPEND: (_N, _N, _N, _N, _A, _A),
+        Kind.KEYED_APPEND: (_A, _A, _N, _N, _A, _A),
+        Kind.DELETE: (_N, _N, _R, _A, _A, _A),
+        Kind.REWRITE: (_N, _N, _A, _A, _A, _A),
+        Kind.SCHEMA: (_A, _A, _A, _A, _A, _A),
+        Kind.DROP: (_A, _A, _A, _A, _A, _A),
+    }.items()
+}
+"""``MATRIX[mine][theirs]``: mine is to commit, theirs was committed after my snapshot."""
+
+
+@dataclass(slots=True)
+class Footprint:
+    """What a transaction touched.
+
+    Attributes:
+        tables: Kinds by table id.
+        deletes: New delete vectors by (table id, row group id).
+        names: Folded (what, schema, name) triples that were created or dropped.
+        schemas_used: Folded names of schemas in which something was created or dropped.
+    """
+
+    tables: dict[str, set[Kind]] = field(default_factory=dict)
+    deletes: dict[tuple[str, str], list[DeleteVector]] = field(default_factory=dict)
+    names: set[tuple[str, str, str]] = field(default_factory=set)
+    schemas_used: set[str] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, effects: Iterable[Effect]) -> Footprint:
+        """Collect the footprint of effects."""
+        footprint = cls()
+        for effect in effects:
+            footprint._add(effect)
+        return footprint
+
+    def _touch(self, table: str, kind: Kind) -> None:
+        self.tables.setdefault(table, set()).add(kind)
+
+    def _name(self, schema: str, name: str) -> None:
+        # Tables and views share one name space.
+        self.names.add(("relation", schema.lower(), name.lower()))
+        self.schemas_used.add(schema.lower())
+
+    def _add(self, effect: Effect) -> None:
+        match effect:
+            case Append(table, _, keyed):
+                self._touch(table, Kind.KEYED_APPEND if keyed else Kind.APPEND)
+            case Delete(table, vectors):
+                self._touch(table, Kind.DELETE)
+                for group, vector in vectors.items():
+                    self.deletes.setdefault((table, group), []).append(vector)
+            case Rewrite(table):
+                self._touch(table, Kind.REWRITE)
+            case AlterTable(definition):
+                self._touch(definition.id, Kind.SCHEMA)
+                self._name(definition.schema, definition.name)
+            case DropTable(table):
+                self._touch(table, Kind.DROP)
+            case CreateTable(definition):
+                self._name(definition.schema, definition.name)
+            case View(schema, name) | DropView(schema, name):
+                self._name(schema, name)
+            case CreateSchema(name) | DropSchema(name):
+                self.names.add(("schema", name.lower(), ""))
+
+
+def check(mine: Footprint, theirs: Footprint, pages: PageStore, describe: str) -> None:
+    """Raise when two footprints do not commute.
+
+    Args:
+        mine: The transaction that wants to commit.
+        theirs: One that was committed after its snapshot.
+        pages: Where large delete vectors are read from.
+        describe: What the other one is, for the message.
+
+    Raises:
+        Conflict: They do not commute.
+    """
+    clash = mine.names & theirs.names
+    if clash:
+        _, schema, name = sorted(clash)[0]
+        dotted = f"{schema}.{name}" if name else schema
+        raise Conflict(f'"{dotted}" was created, changed or dropped by {describe}')
+    for ours, others in ((mine, theirs), (theirs, mine)):
+        for what, schema, _ in others.names:
+            if what == "schema" and schema in ours.schemas_used:
+                raise Conflict(f'schema "{schema}" was created or dropped by {describe}')
+    for table, kinds in mine.tables.items():
+        for kind in kinds:
+            for other in theirs.tables.get(table, ()):
+                verdict = MATRIX[kind][other]
+                if verdict is Verdict.ALWAYS or (
+                    verdict is Verdict.SAME_ROWS and _share_rows(mine, theirs, table, pages)
+                ):
+                    raise Conflict(
+                        f"this {kind.value} does not commute with the {other.value} by {describe}",
+                        hint="run the transaction again",
+                    )
+
+
+def _share_rows(mine: Footprint, theirs: Footprint, table: str, pages: PageStore) -> bool:
+    return any(
+        overlap(ours.positions(pages), other.positions(pages))
+        for key, vectors in mine.deletes.items()
+        if key[0] == table
+        for ours in vectors
+        for other in theirs.deletes.get(key, ())
+    )

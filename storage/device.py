@@ -1,0 +1,138 @@
+"""Where bytes live: the one interface through which the store reaches files.
+
+A device holds flat files under names such as ``log/00000000000000000007`` or
+``segments/9f3c…``. Nothing written is durable before the matching ``sync``; a name is
+durable only after its directory was synced. The interface asks for nothing that an
+object store with put-if-absent could not give: files are appended or published whole,
+never overwritten and never renamed over.
+
+Implementations: ``local_device.LocalDevice`` (a directory) and
+``memory_device.MemoryDevice`` (a dictionary, for ``:memory:`` stores and tests).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+
+class AppendFile(Protocol):
+    """A new file that only its creator appends to."""
+
+    @property
+    def size(self) -> int:
+        """Bytes appended so far."""
+        ...
+
+    def append(self, *parts: bytes | memoryview) -> int:
+        """Append the parts one after another; returns the offset of the first byte.
+
+        Raises:
+            StorageFull: The device has no room. What was written is to be discarded.
+        """
+        ...
+
+    def sync(self) -> None:
+        """Make everything appended so far durable.
+
+        Raises:
+            OutcomeUnknown: The sync failed. The file takes no further appends.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release the file. Closing twice is allowed."""
+        ...
+
+
+class StagedFile(Protocol):
+    """A complete, synced file that has no name yet."""
+
+    def link(self, name: str) -> bool:
+        """Give the file a name, atomically; False when the name is taken already.
+
+        The same staged file may be offered name after name until one is free. The name
+        becomes durable with the next ``sync_directory`` of its folder.
+        """
+        ...
+
+    def discard(self) -> None:
+        """Drop whatever was staged and not linked. Calling twice is allowed."""
+        ...
+
+
+class Device(Protocol):
+    """Flat files under slash-separated names."""
+
+    def create(self, name: str) -> AppendFile:
+        """Create a file for appending; its name must be new."""
+        ...
+
+    def stage(self, content: bytes) -> StagedFile:
+        """Write and sync content without giving it a name."""
+        ...
+
+    def exists(self, name: str) -> bool:
+        """Tell whether a file of this name can be opened."""
+        ...
+
+    def read(self, name: str) -> bytes:
+        """Return a whole file.
+
+        Raises:
+            FileNotFoundError: No such name.
+        """
+        ...
+
+    def map(self, name: str, offset: int, length: int) -> memoryview:
+        """Return a read-only view of part of a file, without a copy where possible.
+
+        Raises:
+            FileNotFoundError: No such name.
+            EOFError: The file ends before ``offset + length``.
+        """
+        ...
+
+    def list(self, folder: str) -> list[str]:
+        """Names (without the folder) in a folder, sorted. A hint, never the truth."""
+        ...
+
+    def size(self, name: str) -> int:
+        """Size of a file in bytes.
+
+        Raises:
+            FileNotFoundError: No such name.
+        """
+        ...
+
+    def unlink(self, name: str) -> None:
+        """Remove a name; missing names are ignored. Views that are open stay valid."""
+        ...
+
+    def sync_directory(self, folder: str) -> None:
+        """Make the names in a folder durable."""
+        ...
+
+    def local_path(self, name: str) -> Path | None:
+        """Path of a file for a reader outside this process's heap, None where there is none."""
+        ...
+
+    def adopt(self, path: Path, name: str) -> bool:
+        """Give a file made outside the device (a hot segment) a name; False when it is taken."""
+        ...
+
+    def touch(self, name: str) -> None:
+        """Note that a file was used just now; failing to is no error."""
+        ...
+
+    def modified_s(self, name: str) -> float:
+        """Seconds since the epoch at which a file was made or last touched.
+
+        Raises:
+            FileNotFoundError: No such name.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release what the device holds open."""
+        ...

@@ -1,0 +1,294 @@
+"""Effects: what a transaction does to the relations of a store, as frozen values.
+
+A commit record holds effects and nothing that depends on the version it will get: row ids
+are given out when the record is applied, in the order of the log, so a lost race for a
+version name changes no byte. The wire form of each effect is a list that starts with its tag
+(``docs/format/commit-record.md``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import pyarrow as pa
+
+from ..errors import Corrupt
+from . import delete_vector
+from .delete_vector import Positions
+from .page import PageKind, PageRef
+from .page_store import PageStore
+from .zone_map import ZoneMap
+
+ROW_ID_COLUMN = -1
+"""Column id of explicit row ids, in row groups whose rows had an earlier home."""
+
+Wire = list[Any]
+
+
+@lru_cache(maxsize=1024)
+def _arrow_type(serialized: bytes) -> pa.DataType:
+    return pa.ipc.read_schema(pa.py_buffer(serialized)).field(0).type
+
+
+@lru_cache(maxsize=1024)
+def serialize_type(arrow_type: pa.DataType) -> bytes:
+    """Return an Arrow type in its IPC form, as ``Column.arrow`` holds it."""
+    return pa.schema([pa.field("", arrow_type)]).serialize().to_pybytes()
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a relation.
+
+    Attributes:
+        id: Number that never changes and is never reused in its table.
+        name: Name as the user wrote it.
+        type: SQL type text; opaque to the storage layer.
+        arrow: The stored Arrow type, serialised.
+        nullable: False when NULL is refused.
+        default: SQL text of the default value, None where there is none.
+        initial: Value (IPC form, one row) of rows written before the column existed; None
+            means NULL.
+        collation: Name of the collation of a text column, or None.
+    """
+
+    id: int
+    name: str
+    type: str
+    arrow: bytes
+    nullable: bool = True
+    default: str | None = None
+    initial: bytes | None = None
+    collation: str | None = None
+
+    @property
+    def arrow_type(self) -> pa.DataType:
+        """Arrow type of the stored column."""
+        return _arrow_type(self.arrow)
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """A constraint other than NOT NULL.
+
+    Attributes:
+        kind: ``primary_key``, ``unique`` or ``check``.
+        columns: Column ids the constraint is on; empty for a check.
+        expression: SQL text of a check.
+        name: Name given by the user, or None.
+    """
+
+    kind: str
+    columns: tuple[int, ...] = ()
+    expression: str | None = None
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TableDefinition:
+    """Identity, name, columns and constraints of a table.
+
+    Columns that were dropped are remembered, because rows inlined before still carry them.
+    """
+
+    id: str
+    schema: str
+    name: str
+    columns: tuple[Column, ...]
+    next_column_id: int
+    constraints: tuple[Constraint, ...] = ()
+    dropped: tuple[Column, ...] = ()
+
+    @property
+    def keys(self) -> tuple[Constraint, ...]:
+        """The constraints that make column values unique."""
+        return tuple(c for c in self.constraints if c.kind in {"primary_key", "unique"})
+
+    def column(self, name: str) -> Column | None:
+        """Find a column by name, regardless of case."""
+        folded = name.lower()
+        return next((c for c in self.columns if c.name.lower() == folded), None)
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnChunk:
+    """One column of one row group on the device."""
+
+    page: PageRef
+    codec: str
+    zone: ZoneMap | None = None
+    sketch: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RowGroup:
+    """Up to 122,880 rows of a table.
+
+    Attributes:
+        id: Unique in the store: transaction id and ordinal.
+        rows: Exact row count, deleted rows included.
+        chunks: Column chunks by column id; empty when the rows are inlined.
+        inline: The rows as one Arrow record-batch message, for small batches.
+        inline_columns: Column ids of the inlined batch, in its order.
+        first_row_id: Row id of the first row, given when the record is applied; a row whose
+            value in the column ``ROW_ID_COLUMN`` is not NULL keeps that id instead.
+    """
+
+    id: str
+    rows: int
+    chunks: Mapping[int, ColumnChunk] = field(default_factory=dict)
+    inline: bytes | None = None
+    inline_columns: tuple[int, ...] = ()
+    first_row_id: int = 0
+
+    @property
+    def explicit_row_ids(self) -> bool:
+        """True when the rows bring their row ids along."""
+        return ROW_ID_COLUMN in self.chunks or ROW_ID_COLUMN in self.inline_columns
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes the row group takes on the device."""
+        if self.inline is not None:
+            return len(self.inline)
+        return sum(chunk.page.stored_bytes for chunk in self.chunks.values())
+
+
+@dataclass(slots=True)
+class DeleteVector:
+    """Deleted positions of one row group, read when somebody asks.
+
+    Attributes:
+        count: Number of positions.
+        payload: The encoded vector when it lies in the record itself.
+        page: Where it lies otherwise.
+    """
+
+    count: int
+    payload: bytes | None = None
+    page: PageRef | None = None
+    _positions: Positions | None = None
+
+    @classmethod
+    def of(cls, positions: Positions) -> DeleteVector:
+        """Make a vector that carries its own payload."""
+        return cls(int(positions.size), delete_vector.encode(positions), None, positions)
+
+    def positions(self, pages: PageStore) -> Positions:
+        """The sorted positions.
+
+        Raises:
+            Corrupt: The vector's page is damaged.
+        """
+        if self._positions is None:
+            payload: bytes | memoryview
+            if self.payload is not None:
+                payload = self.payload
+            elif self.page is not None:
+                payload = pages.get(self.page, PageKind.DELETE_VECTOR)
+            else:
+                raise Corrupt("a delete vector has neither payload nor page")
+            self._positions = delete_vector.decode(payload)
+        return self._positions
+
+
+@dataclass(frozen=True, slots=True)
+class CreateSchema:
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class DropSchema:
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class CreateTable:
+    definition: TableDefinition
+
+
+@dataclass(frozen=True, slots=True)
+class AlterTable:
+    """Replace the definition of the table with the same id."""
+
+    definition: TableDefinition
+
+
+@dataclass(frozen=True, slots=True)
+class DropTable:
+    table: str
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A stored view; the effect that creates it.
+
+    Attributes:
+        schema: Its schema.
+        name: Its name.
+        sql: The query's text.
+        columns: Names for its columns, empty for the query's own.
+        search_schema: The schema in which the query's unqualified names are looked up.
+    """
+
+    schema: str
+    name: str
+    sql: str
+    columns: tuple[str, ...] = ()
+    search_schema: str = "main"
+
+
+@dataclass(frozen=True, slots=True)
+class DropView:
+    schema: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """Add row groups to a table.
+
+    Attributes:
+        table: Table id.
+        row_groups: The row groups, in order.
+        keyed: True when the rows were checked against a key, so that concurrent appends to the
+            same table do not commute with this one.
+    """
+
+    table: str
+    row_groups: tuple[RowGroup, ...]
+    keyed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Delete positions of row groups; the vectors hold the newly deleted positions only."""
+
+    table: str
+    vectors: Mapping[str, DeleteVector]
+
+
+@dataclass(frozen=True, slots=True)
+class Rewrite:
+    """Replace row groups by others that hold the same rows in another form."""
+
+    table: str
+    removed: tuple[str, ...]
+    added: tuple[RowGroup, ...]
+
+
+Effect = (
+    CreateSchema
+    | DropSchema
+    | CreateTable
+    | AlterTable
+    | DropTable
+    | View
+    | DropView
+    | Append
+    | Delete
+    | Rewrite
+)

@@ -1,0 +1,184 @@
+"""The wire form of effects: nested lists of numbers, text and bytes, for msgpack.
+
+Specified in ``docs/format/commit-record.md``. Fields are only ever added at the end of a
+list, and readers ignore what they do not know, so that older records stay readable.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..errors import Corrupt
+from .effects import (
+    AlterTable,
+    Append,
+    Column,
+    ColumnChunk,
+    Constraint,
+    CreateSchema,
+    CreateTable,
+    Delete,
+    DeleteVector,
+    DropSchema,
+    DropTable,
+    DropView,
+    Effect,
+    Rewrite,
+    RowGroup,
+    TableDefinition,
+    View,
+    Wire,
+)
+from .page import PageRef
+from .zone_map import ZoneMap
+
+
+def page_to_wire(page: PageRef) -> Wire:
+    return [page.segment, page.offset, page.length, page.checksum]
+
+
+def page_from_wire(wire: Wire) -> PageRef:
+    return PageRef(wire[0], wire[1], wire[2], wire[3])
+
+
+def row_group_to_wire(group: RowGroup) -> Wire:
+    """Flatten a row group."""
+    chunks = [
+        [
+            column,
+            *page_to_wire(chunk.page),
+            chunk.codec,
+            None if chunk.zone is None else chunk.zone.to_wire(),
+            chunk.sketch,
+        ]
+        for column, chunk in group.chunks.items()
+    ]
+    return [
+        group.id,
+        group.rows,
+        chunks,
+        group.inline,
+        list(group.inline_columns),
+        group.first_row_id,
+    ]
+
+
+def row_group_from_wire(wire: Wire) -> RowGroup:
+    """Rebuild a row group."""
+    chunks = {
+        chunk[0]: ColumnChunk(
+            PageRef(chunk[1], chunk[2], chunk[3], chunk[4]),
+            chunk[5],
+            None if chunk[6] is None else ZoneMap.from_wire(chunk[6]),
+            chunk[7],
+        )
+        for chunk in wire[2]
+    }
+    return RowGroup(wire[0], wire[1], chunks, wire[3], tuple(wire[4]), wire[5])
+
+
+def _column_to_wire(column: Column) -> Wire:
+    return [
+        column.id,
+        column.name,
+        column.type,
+        column.arrow,
+        column.nullable,
+        column.default,
+        column.initial,
+        column.collation,
+    ]
+
+
+def definition_to_wire(definition: TableDefinition) -> Wire:
+    """Flatten a table's definition."""
+    return [
+        definition.id,
+        definition.schema,
+        definition.name,
+        [_column_to_wire(c) for c in definition.columns],
+        definition.next_column_id,
+        [[c.kind, list(c.columns), c.expression, c.name] for c in definition.constraints],
+        [_column_to_wire(c) for c in definition.dropped],
+    ]
+
+
+def definition_from_wire(wire: Wire) -> TableDefinition:
+    """Rebuild a table's definition."""
+    return TableDefinition(
+        wire[0],
+        wire[1],
+        wire[2],
+        tuple(Column(*column[:8]) for column in wire[3]),
+        wire[4],
+        tuple(Constraint(c[0], tuple(c[1]), c[2], c[3]) for c in wire[5]),
+        tuple(Column(*column[:8]) for column in wire[6]),
+    )
+
+
+def vector_to_wire(vector: DeleteVector) -> Wire:
+    page = None if vector.page is None else page_to_wire(vector.page)
+    return [vector.count, vector.payload, page]
+
+
+def vector_from_wire(wire: Wire) -> DeleteVector:
+    return DeleteVector(wire[0], wire[1], None if wire[2] is None else page_from_wire(wire[2]))
+
+
+def to_wire(effect: Effect) -> Wire:  # noqa: PLR0911 - one arm an effect
+    """Flatten an effect; ``from_wire`` reverses it."""
+    match effect:
+        case CreateSchema(name):
+            return ["create_schema", name]
+        case DropSchema(name):
+            return ["drop_schema", name]
+        case CreateTable(definition):
+            return ["create_table", definition_to_wire(definition)]
+        case AlterTable(definition):
+            return ["alter_table", definition_to_wire(definition)]
+        case DropTable(table):
+            return ["drop_table", table]
+        case View(schema, name, sql, columns, search_schema):
+            return ["create_view", schema, name, sql, list(columns), search_schema]
+        case DropView(schema, name):
+            return ["drop_view", schema, name]
+        case Append(table, row_groups, keyed):
+            return ["append", table, [row_group_to_wire(g) for g in row_groups], keyed]
+        case Delete(table, vectors):
+            return ["delete", table, [[g, *vector_to_wire(v)] for g, v in vectors.items()]]
+        case Rewrite(table, removed, added):
+            return ["rewrite", table, list(removed), [row_group_to_wire(g) for g in added]]
+
+
+def from_wire(wire: Any) -> Effect:  # noqa: PLR0911 - one arm an effect
+    """Rebuild an effect.
+
+    Raises:
+        Corrupt: The list is not an effect that this version knows.
+    """
+    try:
+        match wire:
+            case ["create_schema", name, *_]:
+                return CreateSchema(name)
+            case ["drop_schema", name, *_]:
+                return DropSchema(name)
+            case ["create_table", definition, *_]:
+                return CreateTable(definition_from_wire(definition))
+            case ["alter_table", definition, *_]:
+                return AlterTable(definition_from_wire(definition))
+            case ["drop_table", table, *_]:
+                return DropTable(table)
+            case ["create_view", schema, name, sql, columns, search_schema, *_]:
+                return View(schema, name, sql, tuple(columns), search_schema)
+            case ["drop_view", schema, name, *_]:
+                return DropView(schema, name)
+            case ["append", table, groups, keyed, *_]:
+                return Append(table, tuple(row_group_from_wire(g) for g in groups), keyed)
+            case ["delete", table, vectors, *_]:
+                return Delete(table, {v[0]: vector_from_wire(v[1:]) for v in vectors})
+            case ["rewrite", table, removed, added, *_]:
+                groups = tuple(row_group_from_wire(g) for g in added)
+                return Rewrite(table, tuple(removed), groups)
+    except (IndexError, TypeError, ValueError, KeyError) as error:
+        raise Corrupt(f"an effect of a commit record cannot be read: {error}") from error
+    raise Corrupt("a commit record holds an effect that this version does not know")

@@ -1,0 +1,307 @@
+"""A device over a directory of the local file system.
+
+Publishing uses ``link(2)`` and never ``rename(2)``: link fails when the name exists,
+rename replaces silently. On Linux the staged file has no name at all (``O_TMPFILE``),
+elsewhere it has an unguessable temporary one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import mmap
+import os
+import secrets
+import threading
+from pathlib import Path
+
+from ..errors import NotAStore, OutcomeUnknown, StorageFull
+
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_FOLDERS = ("log", "log/checkpoints", "segments", "hot", "tmp")
+_datasync = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
+_IOV_MAX = 512  # buffers one writev takes; POSIX promises 16, Linux and macOS give 1024
+
+
+def _write_all(descriptor: int, parts: list[bytes | memoryview]) -> None:
+    """Write every byte of the parts, resuming after short writes."""
+    views = [memoryview(part).cast("B") for part in parts if len(part)]
+    first = 0
+    while first < len(views):
+        try:
+            written = os.writev(descriptor, views[first : first + _IOV_MAX])
+        except OSError as error:
+            if error.errno in _NO_ROOM:
+                raise StorageFull(
+                    "the device has no room left; nothing of this transaction was kept",
+                    hint="free some space and run the statement again",
+                ) from error
+            raise
+        while first < len(views) and written >= len(views[first]):
+            written -= len(views[first])
+            first += 1
+        if written:
+            views[first] = views[first][written:]
+
+
+def _sync(descriptor: int, what: str) -> None:
+    try:
+        _datasync(descriptor)
+    except OSError as error:
+        # After a failed sync the kernel may have dropped the dirty pages: a second sync would
+        # succeed and mean nothing, so the file is given up.
+        raise OutcomeUnknown(
+            f"syncing {what} failed ({error.strerror}); whether it reached the device is unknown",
+            hint="reconnect: a fresh read of the store decides",
+        ) from error
+
+
+class _LocalAppendFile:
+    __slots__ = ("_descriptor", "_name", "_poisoned", "size")
+
+    def __init__(self, path: Path, name: str) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
+        try:
+            self._descriptor = os.open(path, flags, 0o600)
+        except OSError as error:
+            if error.errno in _NO_ROOM:
+                raise StorageFull("the device has no room left for a new segment") from error
+            raise
+        self._name = name
+        self._poisoned = False
+        self.size = 0
+
+    def append(self, *parts: bytes | memoryview) -> int:
+        if self._poisoned:
+            raise OutcomeUnknown(f"{self._name} takes no appends after a failed write or sync")
+        offset = self.size
+        try:
+            _write_all(self._descriptor, list(parts))
+        except BaseException:
+            # A partial append leaves the real end of the file unknown.
+            self._poisoned = True
+            raise
+        self.size += sum(memoryview(part).nbytes for part in parts)
+        return offset
+
+    def sync(self) -> None:
+        if self._poisoned:
+            raise OutcomeUnknown(f"{self._name} was given up after a failed write or sync")
+        try:
+            _sync(self._descriptor, self._name)
+        except BaseException:
+            self._poisoned = True
+            raise
+
+    def close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+class _LocalStagedFile:
+    """A synced file without a name, or with a temporary one where O_TMPFILE is missing."""
+
+    __slots__ = ("_descriptor", "_root", "_temporary")
+
+    def __init__(self, root: Path, content: bytes) -> None:
+        self._root = root
+        self._temporary: Path | None = None
+        flags = getattr(os, "O_TMPFILE", 0)
+        try:
+            if flags:
+                try:
+                    self._descriptor = os.open(
+                        root / "tmp", os.O_WRONLY | flags | os.O_CLOEXEC, 0o600
+                    )
+                except OSError as error:
+                    if error.errno not in {errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT}:
+                        raise
+                    flags = 0
+            if not flags:
+                self._temporary = root / "tmp" / secrets.token_hex(16)
+                self._descriptor = os.open(
+                    self._temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600
+                )
+        except OSError as error:
+            if error.errno in _NO_ROOM:
+                raise StorageFull("the device has no room left for a commit record") from error
+            raise
+        try:
+            _write_all(self._descriptor, [content])
+            # A sync that fails here loses nothing: the file has no name, nobody can see it.
+            _datasync(self._descriptor)
+        except OSError as error:
+            self.discard()
+            if error.errno in _NO_ROOM:
+                raise StorageFull("the device has no room left for a commit record") from error
+            raise
+        except BaseException:
+            self.discard()
+            raise
+
+    def link(self, name: str) -> bool:
+        target = self._root / name
+        try:
+            if self._temporary is None:
+                # Naming dst_dir_fd makes CPython call linkat; plain link(2) of a /proc path
+                # would cross devices.
+                directory = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                try:
+                    os.link(
+                        f"/proc/self/fd/{self._descriptor}",
+                        target.name,
+                        dst_dir_fd=directory,
+                        follow_symlinks=True,
+                    )
+                finally:
+                    os.close(directory)
+            else:
+                os.link(self._temporary, target)
+        except FileExistsError:
+            return False
+        except OSError as error:
+            if error.errno in _NO_ROOM:
+                raise StorageFull("the device has no room left to publish a commit") from error
+            raise
+        return True
+
+    def discard(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+        if self._temporary is not None:
+            with contextlib.suppress(FileNotFoundError):
+                self._temporary.unlink()
+            self._temporary = None
+
+
+class LocalDevice:
+    """Files under one directory, created when absent.
+
+    Args:
+        root: The directory.
+        create: Create the directory and its folders when they are missing.
+
+    Raises:
+        NotAStore: The path is a file, cannot be created or entered, or lies on a file
+            system whose link is not atomic.
+    """
+
+    def __init__(self, root: Path, *, create: bool) -> None:
+        self._root = root
+        self._maps: dict[str, mmap.mmap] = {}
+        self._maps_lock = threading.Lock()
+        if root.exists() and not root.is_dir():
+            raise NotAStore(f"{root} is a file, not a directory", hint="name a directory")
+        try:
+            if create:
+                root.mkdir(parents=True, exist_ok=True)
+                for folder in _FOLDERS:
+                    (root / folder).mkdir(exist_ok=True)
+            elif not root.is_dir():
+                raise NotAStore(f"{root} does not exist", hint="open it writable to create it")
+        except OSError as error:
+            raise NotAStore(f"cannot create a store in {root}: {error.strerror}") from error
+        if create:
+            self._probe_link()
+
+    def _probe_link(self) -> None:
+        """Refuse file systems on which link would not fail on an existing name."""
+        probe = f"tmp/probe-{secrets.token_hex(8)}"
+        try:
+            staged = self.stage(b"probe")
+            try:
+                atomic = staged.link(probe) and not staged.link(probe)
+            finally:
+                staged.discard()
+                self.unlink(probe)
+        except StorageFull:
+            raise
+        except OSError as error:
+            raise NotAStore(
+                f"{self._root} is not writable, or its file system has no hard links: "
+                f"{error.strerror}",
+                hint="open it with read_only=True, or choose a local disk",
+            ) from error
+        if not atomic:
+            raise NotAStore(f"the file system of {self._root} has no atomic link")
+
+    def create(self, name: str) -> _LocalAppendFile:
+        return _LocalAppendFile(self._root / name, name)
+
+    def stage(self, content: bytes) -> _LocalStagedFile:
+        return _LocalStagedFile(self._root, content)
+
+    def exists(self, name: str) -> bool:
+        return os.path.exists(f"{self._root}/{name}")
+
+    def read(self, name: str) -> bytes:
+        return (self._root / name).read_bytes()
+
+    def map(self, name: str, offset: int, length: int) -> memoryview:
+        if length == 0:
+            return memoryview(b"")
+        mapped = self._maps.get(name)
+        if mapped is None or len(mapped) < offset + length:
+            mapped = self._remap(name, offset + length)
+        return memoryview(mapped)[offset : offset + length].toreadonly()
+
+    def _remap(self, name: str, needed: int) -> mmap.mmap:
+        with self._maps_lock:
+            with open(self._root / name, "rb") as file:
+                # Checked before mapping: touching pages beyond the end would kill the process.
+                if os.fstat(file.fileno()).st_size < needed:
+                    raise EOFError(f"{name} is shorter than {needed} bytes")
+                mapped = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+            # An older, shorter map is dropped here and freed with its last view.
+            self._maps[name] = mapped
+            return mapped
+
+    def list(self, folder: str) -> list[str]:
+        try:
+            return sorted(os.listdir(self._root / folder))
+        except FileNotFoundError:
+            return []
+
+    def size(self, name: str) -> int:
+        return os.stat(self._root / name).st_size
+
+    def unlink(self, name: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._root / name)
+        with self._maps_lock:
+            self._maps.pop(name, None)
+
+    def sync_directory(self, folder: str) -> None:
+        descriptor = os.open(self._root / folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        except OSError as error:
+            raise OutcomeUnknown(
+                f"syncing the directory {folder} failed ({error.strerror})",
+                hint="reconnect: a fresh read of the store decides",
+            ) from error
+        finally:
+            os.close(descriptor)
+
+    def local_path(self, name: str) -> Path | None:
+        return self._root / name
+
+    def adopt(self, path: Path, name: str) -> bool:
+        try:
+            os.link(path, self._root / name)
+        except FileExistsError:
+            return False
+        return True
+
+    def touch(self, name: str) -> None:
+        with contextlib.suppress(OSError):
+            os.utime(self._root / name)
+
+    def modified_s(self, name: str) -> float:
+        return os.stat(self._root / name).st_mtime
+
+    def close(self) -> None:
+        with self._maps_lock:
+            self._maps.clear()

@@ -1,0 +1,153 @@
+"""The page store: pages in append-only segments of one device.
+
+A writer takes a segment of its own for as long as it writes (``SegmentWriter``), so writers
+never contend and never see each other's bytes. Segments of finished writers are reused by
+the next one until they are large enough to be sealed.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+
+from ..errors import Corrupt
+from .device import AppendFile, Device
+from .environment import Environment
+from .page import (
+    HEADER_BYTES,
+    PAGE_ALIGNMENT,
+    PageKind,
+    PageRef,
+    build_header,
+    padded,
+    segment_name,
+    verify,
+)
+
+SEGMENT_BYTES_MAX = 1 << 30
+"""A segment is sealed once it is this large: few files, yet reclaimed in bearable pieces."""
+
+_PADDING = bytes(PAGE_ALIGNMENT)
+
+
+class SegmentWriter:
+    """Appends pages to one segment on behalf of one transaction."""
+
+    def __init__(self, file: AppendFile, segment: int, store_id: bytes, *, fresh: bool) -> None:
+        self._file = file
+        self._store_id = store_id
+        self._dirty = False
+        self.segment = segment
+        self.fresh = fresh
+        """True until the segment's name has been synced: nobody else can refer to it yet."""
+
+    @property
+    def size(self) -> int:
+        """Bytes appended to the segment so far."""
+        return self._file.size
+
+    def append(self, payload: bytes | memoryview, kind: PageKind) -> PageRef:
+        """Append one page; durable after ``sync``.
+
+        Raises:
+            StorageFull: The device has no room.
+        """
+        offset = self._file.size
+        header, checksum = build_header(self._store_id, self.segment, offset, kind, payload)
+        length = memoryview(payload).nbytes
+        used = HEADER_BYTES + length
+        self._dirty = True
+        self._file.append(header, payload, memoryview(_PADDING)[: padded(used) - used])
+        return PageRef(self.segment, offset, length, checksum)
+
+    def sync(self) -> None:
+        """Make the appended pages durable."""
+        if self._dirty:
+            self._file.sync()
+            self._dirty = False
+
+    def close(self) -> None:
+        """Release the segment's file."""
+        self._file.close()
+
+
+class PageStore:
+    """Pages by reference, verified on every read.
+
+    Args:
+        device: Where the segments lie.
+        store_id: 16 bytes that every page carries.
+        environment: Source of segment ids.
+    """
+
+    def __init__(self, device: Device, store_id: bytes, environment: Environment) -> None:
+        self._device = device
+        self._store_id = store_id
+        self._environment = environment
+        self._lock = threading.Lock()
+        self._idle: list[SegmentWriter] = []
+
+    def writer(self, *, exclusive: bool = False) -> SegmentWriter:
+        """Take a segment to append to; give it back with ``release`` or ``abandon``.
+
+        Args:
+            exclusive: Ask for a segment that holds nothing yet, for bulk writes whose failure
+                should return the space at once.
+        """
+        if not exclusive:
+            with self._lock:
+                if self._idle:
+                    return self._idle.pop()
+        segment = int.from_bytes(self._environment.random_bytes(8), "little")
+        file = self._device.create(segment_name(segment))
+        return SegmentWriter(file, segment, self._store_id, fresh=True)
+
+    def sync(self, writers: Iterable[SegmentWriter]) -> None:
+        """Make the pages of these writers, and the names of their segments, durable."""
+        fresh = False
+        for writer in writers:
+            writer.sync()
+            fresh = fresh or writer.fresh
+            writer.fresh = False
+        if fresh:
+            self._device.sync_directory("segments")
+
+    def release(self, writer: SegmentWriter) -> None:
+        """Give back a segment whose pages are all synced."""
+        if writer.size >= SEGMENT_BYTES_MAX:
+            writer.close()
+            return
+        with self._lock:
+            self._idle.append(writer)
+
+    def abandon(self, writer: SegmentWriter) -> None:
+        """Give up a segment after a failure; one that nobody can refer to is removed."""
+        writer.close()
+        if writer.fresh:
+            self._device.unlink(segment_name(writer.segment))
+
+    def get(self, ref: PageRef, kind: PageKind | None = None) -> memoryview:
+        """Return a page's payload, verified, read-only, mapped where the device can.
+
+        Raises:
+            Corrupt: The page is missing, cut short, or not the one referred to.
+        """
+        name = segment_name(ref.segment)
+        try:
+            page = self._device.map(name, ref.offset, HEADER_BYTES + ref.length)
+        except (FileNotFoundError, EOFError) as error:
+            missing = "is missing" if isinstance(error, FileNotFoundError) else "ends too early"
+            raise Corrupt(
+                f"page at offset {ref.offset} of {name} cannot be read: the segment {missing}",
+                file=name,
+                offset=ref.offset,
+                hint="restore the file from a backup; other tables stay readable",
+            ) from error
+        return verify(page, ref, self._store_id, kind)
+
+    def close(self) -> None:
+        """Release the open segments."""
+        with self._lock:
+            for writer in self._idle:
+                writer.close()
+            self._idle.clear()

@@ -1,0 +1,334 @@
+"""Snapshots: the immutable state of all relations at a version.
+
+``Snapshot.apply`` is the only way from one version to the next, used alike for records that
+were read, records that were written, and the pending effects of an open transaction (an
+*overlay*): a transaction reads its own writes because it reads a snapshot to which they were
+applied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from ..errors import Corrupt
+from .effects import (
+    AlterTable,
+    Append,
+    CreateSchema,
+    CreateTable,
+    Delete,
+    DeleteVector,
+    DropSchema,
+    DropTable,
+    DropView,
+    Effect,
+    Rewrite,
+    RowGroup,
+    TableDefinition,
+    View,
+)
+from .record import GENESIS_HASH, CommittedTransaction
+
+DEFAULT_SCHEMA = "main"
+RESERVED_SCHEMAS = frozenset({"pagelake", "catalog"})
+
+
+class RowGroupList(Sequence[RowGroup]):
+    """An immutable sequence whose next version shares its storage.
+
+    Thirty thousand one-row commits would copy a tuple thirty thousand times. Versions
+    instead share one growing list and differ in how much of it they see; whoever appends to
+    the longest version appends in place, everybody else copies.
+    """
+
+    __slots__ = ("_length", "_shared")
+
+    def __init__(self, shared: list[RowGroup] | None = None) -> None:
+        self._shared: list[RowGroup] = [] if shared is None else shared
+        self._length = len(self._shared)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[RowGroup]:
+        shared = self._shared
+        for index in range(self._length):
+            yield shared[index]
+
+    def __getitem__(self, index):  # type: ignore[no-untyped-def]
+        if isinstance(index, slice):
+            return self._shared[: self._length][index]
+        return self._shared[: self._length][index] if index < 0 else self._at(index)
+
+    def _at(self, index: int) -> RowGroup:
+        if index >= self._length:
+            raise IndexError(index)
+        return self._shared[index]
+
+    def extended(self, groups: Iterable[RowGroup], *, in_place: bool) -> RowGroupList:
+        """Return the sequence with row groups added at its end.
+
+        Args:
+            groups: What to add.
+            in_place: Allow sharing; only the one who applies the log may say so.
+        """
+        if in_place and len(self._shared) == self._length:
+            shared = self._shared
+        else:
+            shared = self._shared[: self._length]
+        shared.extend(groups)
+        longer = RowGroupList.__new__(RowGroupList)
+        longer._shared = shared
+        longer._length = len(shared)
+        return longer
+
+
+@dataclass(frozen=True, slots=True)
+class TableState:
+    """A table at a version.
+
+    Attributes:
+        definition: Name, columns, constraints.
+        row_groups: Its row groups, in log order.
+        deletes: Delete vectors by row group id; the vectors of one group are disjoint.
+        next_row_id: Row id that the next appended row gets.
+        rows: Exact number of live rows.
+        changed: Version (or overlay ordinal) that last changed anything here.
+    """
+
+    definition: TableDefinition
+    row_groups: RowGroupList = field(default_factory=RowGroupList)
+    deletes: Mapping[str, tuple[DeleteVector, ...]] = field(default_factory=dict)
+    next_row_id: int = 0
+    rows: int = 0
+    changed: int = 0
+
+    @property
+    def deleted_rows(self) -> int:
+        """Number of rows that are stored but deleted."""
+        return sum(v.count for vectors in self.deletes.values() for v in vectors)
+
+    def appended(self, groups: Iterable[RowGroup], *, version: int, in_place: bool) -> TableState:
+        """Return the state with row groups added and row ids given out."""
+        numbered, next_row_id, rows = [], self.next_row_id, self.rows
+        for group in groups:
+            numbered.append(replace(group, first_row_id=next_row_id))
+            # Also for rows that bring their ids along: an id may be missing among them (a row
+            # updated in the transaction that inserted it), and gaps cost nothing.
+            next_row_id += group.rows
+            rows += group.rows
+        return replace(
+            self,
+            row_groups=self.row_groups.extended(numbered, in_place=in_place),
+            next_row_id=next_row_id,
+            rows=rows,
+            changed=version,
+        )
+
+    def without(self, vectors: Mapping[str, DeleteVector], *, version: int) -> TableState:
+        """Return the state with further positions deleted.
+
+        Raises:
+            Corrupt: A vector is for a row group that the table does not have.
+        """
+        deletes = dict(self.deletes)
+        rows, gone = self.rows, set()
+        sizes = {g.id: g.rows for g in self.row_groups if g.id in vectors}
+        for group, vector in vectors.items():
+            if group not in sizes:
+                raise Corrupt(f"a delete names row group {group}, which the table does not have")
+            deletes[group] = (*deletes.get(group, ()), vector)
+            rows -= vector.count
+            if sum(v.count for v in deletes[group]) == sizes[group]:
+                gone.add(group)
+                del deletes[group]
+        groups = self.row_groups
+        if gone:
+            groups = RowGroupList([g for g in groups if g.id not in gone])
+        return replace(self, row_groups=groups, deletes=deletes, rows=rows, changed=version)
+
+    def rewritten(
+        self, removed: Iterable[str], added: Iterable[RowGroup], *, version: int
+    ) -> TableState:
+        """Return the state with row groups replaced by others of the same rows."""
+        gone = set(removed)
+        kept = [g for g in self.row_groups if g.id not in gone]
+        deletes = {g: v for g, v in self.deletes.items() if g not in gone}
+        rows = sum(g.rows for g in kept) - sum(v.count for vs in deletes.values() for v in vs)
+        base = replace(self, row_groups=RowGroupList(kept), deletes=deletes, rows=rows)
+        return base.appended(added, version=version, in_place=False)
+
+
+@dataclass(frozen=True, slots=True)
+class CommitInfo:
+    """What the history keeps of a version.
+
+    Attributes:
+        version: The version.
+        time_us: Commit time, microseconds since the epoch, strictly increasing.
+        operation: Statement kinds, such as ``INSERT`` or ``CREATE TABLE``.
+        transactions: Number of transactions in the record (group commit).
+        rows_added: Rows appended.
+        rows_deleted: Rows deleted.
+        record_bytes: Size of the commit record.
+        message: Message given by the user, or None.
+    """
+
+    version: int
+    time_us: int
+    operation: str
+    transactions: int
+    rows_added: int
+    rows_deleted: int
+    record_bytes: int
+    message: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All relations at a version.
+
+    Attributes:
+        version: The version; 0 is the empty store.
+        record_hash: Hash of the record that made it, the next link of the chain.
+        time_us: Commit time of the version.
+        schemas: Names of the schemas.
+        tables: Tables by id.
+        views: Views by folded (schema, name).
+        overlay: 0 for a committed snapshot; counts the pending statements otherwise.
+        catalog_version: Stamp of the last change of a name, a column or a view.
+    """
+
+    version: int = 0
+    record_hash: bytes = GENESIS_HASH
+    time_us: int = 0
+    schemas: tuple[str, ...] = (DEFAULT_SCHEMA,)
+    tables: Mapping[str, TableState] = field(default_factory=dict)
+    views: Mapping[tuple[str, str], View] = field(default_factory=dict)
+    overlay: int = 0
+    catalog_version: int = 0
+    _names: dict[tuple[str, str], str] = field(default_factory=dict, repr=False, compare=False)
+
+    def has_schema(self, name: str) -> bool:
+        """Tell whether a schema exists, regardless of case."""
+        folded = name.lower()
+        return any(schema.lower() == folded for schema in self.schemas)
+
+    def table(self, schema: str, name: str) -> TableState | None:
+        """Find a table by name, regardless of case."""
+        if len(self._names) != len(self.tables):
+            self._names.clear()
+            for table, state in self.tables.items():
+                key = (state.definition.schema.lower(), state.definition.name.lower())
+                self._names[key] = table
+        table_id = self._names.get((schema.lower(), name.lower()))
+        return None if table_id is None else self.tables[table_id]
+
+    def view(self, schema: str, name: str) -> View | None:
+        """Find a view by name, regardless of case."""
+        return self.views.get((schema.lower(), name.lower()))
+
+    def apply(
+        self, effects: Iterable[Effect], *, version: int, in_place: bool = False
+    ) -> Snapshot:
+        """Return the snapshot after some effects, with this snapshot's version kept.
+
+        Args:
+            effects: What happened, in order.
+            version: Stamp for the tables that change.
+            in_place: True only while the log is applied in order (see ``RowGroupList``).
+
+        Raises:
+            Corrupt: An effect does not fit the state.
+        """
+        effects = list(effects)
+        schemas = list(self.schemas)
+        tables = dict(self.tables)
+        views = dict(self.views)
+        for effect in effects:
+            match effect:
+                case CreateSchema(name):
+                    schemas.append(name)
+                case DropSchema(name):
+                    schemas.remove(name)
+                case CreateTable(definition):
+                    tables[definition.id] = TableState(definition, changed=version)
+                case AlterTable(definition):
+                    state = _known(tables, definition.id)
+                    tables[definition.id] = replace(state, definition=definition, changed=version)
+                case DropTable(table):
+                    _known(tables, table)
+                    del tables[table]
+                case View(schema, name):
+                    views[schema.lower(), name.lower()] = effect
+                case DropView(schema, name):
+                    views.pop((schema.lower(), name.lower()), None)
+                case Append(table, groups):
+                    state = _known(tables, table)
+                    tables[table] = state.appended(groups, version=version, in_place=in_place)
+                case Delete(table, vectors):
+                    tables[table] = _known(tables, table).without(vectors, version=version)
+                case Rewrite(table, removed, added):
+                    state = _known(tables, table)
+                    tables[table] = state.rewritten(removed, added, version=version)
+        names_changed = any(not isinstance(e, Append | Delete | Rewrite) for e in effects)
+        return replace(
+            self,
+            schemas=tuple(schemas),
+            tables=tables,
+            views=views,
+            catalog_version=version if names_changed else self.catalog_version,
+            _names={} if names_changed else self._names,
+        )
+
+    def advance(
+        self,
+        transactions: Iterable[CommittedTransaction],
+        *,
+        version: int,
+        record_hash: bytes,
+        time_us: int,
+    ) -> Snapshot:
+        """Return the snapshot of the next version: this one with a record applied."""
+        effects = [effect for transaction in transactions for effect in transaction.effects]
+        applied = self.apply(effects, version=version, in_place=True)
+        return replace(
+            applied,
+            version=version,
+            record_hash=record_hash,
+            # Strictly increasing whatever the writers' clocks say.
+            time_us=max(self.time_us + 1, time_us),
+        )
+
+
+def _known(tables: Mapping[str, TableState], table: str) -> TableState:
+    try:
+        return tables[table]
+    except KeyError:
+        raise Corrupt(f"a commit record names table {table}, which does not exist") from None
+
+
+def commit_info(
+    version: int, time_us: int, record_bytes: int, transactions: Sequence[CommittedTransaction]
+) -> CommitInfo:
+    """Summarise a record for the history."""
+    added = deleted = 0
+    for transaction in transactions:
+        for effect in transaction.effects:
+            if isinstance(effect, Append):
+                added += sum(group.rows for group in effect.row_groups)
+            elif isinstance(effect, Delete):
+                deleted += sum(vector.count for vector in effect.vectors.values())
+    operations = list(dict.fromkeys(t.operation for t in transactions))
+    messages = [t.message for t in transactions if t.message]
+    return CommitInfo(
+        version,
+        time_us,
+        ", ".join(operations),
+        len(transactions),
+        added,
+        deleted,
+        record_bytes,
+        "; ".join(messages) or None,
+    )

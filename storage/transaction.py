@@ -1,0 +1,151 @@
+"""A transaction: pending effects over a snapshot, and the segments its pages went to.
+
+Reading inside a transaction is reading ``Transaction.snapshot``: the base with the pending
+effects applied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from ..errors import Closed
+from .delete_vector import Positions
+from .effects import Delete, DeleteVector, Effect
+from .page import PageKind
+from .page_store import SegmentWriter
+from .record import CommittedTransaction
+from .snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from .store import Store
+
+DELETE_INLINE_BYTES_MAX = 64 << 10
+"""Delete vectors beyond this many bytes a statement go to pages, to keep records short."""
+
+
+@dataclass(frozen=True, slots=True)
+class Savepoint:
+    """A place in a transaction to come back to."""
+
+    effects: int
+    snapshot: Snapshot
+
+
+class Transaction:
+    """Pending changes of one writer.
+
+    Not thread-safe: one session uses it at a time.
+
+    Args:
+        store: The store it commits to.
+        base: The snapshot it reads.
+        transaction_id: 32 hexadecimal digits, unique.
+    """
+
+    def __init__(self, store: Store, base: Snapshot, transaction_id: str) -> None:
+        self._store = store
+        self._writers: list[SegmentWriter] = []
+        self._row_groups = 0
+        self._statements = 0
+        self.id = transaction_id
+        self.base = base
+        self.snapshot = base
+        self.effects: list[Effect] = []
+        self.operations: list[str] = []
+        self.message: str | None = None
+        self.open = True
+
+    def add(self, operation: str, *effects: Effect) -> None:
+        """Apply effects to what this transaction sees and will commit."""
+        if not self.open:
+            raise Closed("the transaction has ended")
+        self._statements += 1
+        # Overlay stamps lie beyond any version, so that caches keyed by a table's last change
+        # never take pending rows for committed ones.
+        stamp = (1 << 62) + self._statements
+        applied = self.snapshot.apply(effects, version=stamp)
+        self.snapshot = replace(applied, overlay=self._statements)
+        self.effects.extend(effects)
+        if operation not in self.operations:
+            self.operations.append(operation)
+
+    def add_blind(self, operation: str, *effects: Effect) -> None:
+        """Add effects that nothing in this transaction will read before it commits."""
+        if not self.open:
+            raise Closed("the transaction has ended")
+        self.effects.extend(effects)
+        if operation not in self.operations:
+            self.operations.append(operation)
+
+    def delete(self, operation: str, table: str, positions: Mapping[str, Positions]) -> None:
+        """Delete positions of row groups of a table."""
+        vectors = {g: DeleteVector.of(p) for g, p in positions.items() if p.size}
+        if not vectors:
+            return
+        if sum(len(v.payload or b"") for v in vectors.values()) > DELETE_INLINE_BYTES_MAX:
+            writer = self.writer()
+            for vector in vectors.values():
+                vector.page = writer.append(vector.payload or b"", PageKind.DELETE_VECTOR)
+                vector.payload = None
+        self.add(operation, Delete(table, vectors))
+
+    def next_row_group_id(self) -> str:
+        """A row group id that no other row group has."""
+        self._row_groups += 1
+        return f"{self.id}-{self._row_groups:x}"
+
+    def writer(self, *, exclusive: bool = False) -> SegmentWriter:
+        """The segment this transaction appends to; held until it ends."""
+        if not self._writers:
+            self._writers.append(self._store.pages.writer(exclusive=exclusive))
+        return self._writers[0]
+
+    def savepoint(self) -> Savepoint:
+        """Remember the present state."""
+        return Savepoint(len(self.effects), self.snapshot)
+
+    def rollback_to(self, savepoint: Savepoint) -> None:
+        """Forget what was done since a savepoint."""
+        del self.effects[savepoint.effects :]
+        self._statements += 1
+        self.snapshot = replace(savepoint.snapshot, overlay=self._statements)
+
+    def committed(self) -> CommittedTransaction:
+        """The transaction in the form that a commit record holds."""
+        operation = ", ".join(self.operations)
+        return CommittedTransaction(self.id, operation, tuple(self.effects), self.message)
+
+    def commit(self) -> int:
+        """Make the effects true; returns the version they became visible at.
+
+        Raises:
+            Conflict: A concurrent transaction does not commute with this one.
+            StorageFull: No room for the commit record.
+            OutcomeUnknown: The commit may or may not have happened.
+        """
+        if not self.open:
+            raise Closed("the transaction has ended")
+        if not self.effects:
+            self.rollback()
+            return self.base.version
+        try:
+            self._store.pages.sync(self._writers)
+            version = self._store.commit(self)
+        except BaseException:
+            self.rollback()
+            raise
+        self.open = False
+        for writer in self._writers:
+            self._store.pages.release(writer)
+        self._writers.clear()
+        return version
+
+    def rollback(self) -> None:
+        """Forget everything. Ending twice is allowed."""
+        self.open = False
+        for writer in self._writers:
+            # Pages without a referrer are harmless; the segment of its own goes at once.
+            self._store.pages.abandon(writer)
+        self._writers.clear()
