@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -22,11 +21,13 @@ from ..errors import ConstraintViolation
 from ..storage.effects import ROW_ID_COLUMN, RowGroup, TableDefinition
 from ..storage.row_group import ROW_ID_FIELD, RowGroupWriter, stored_schema
 from .hot_tier import HOT_ROWS_MAX, HOT_ROWS_MIN, HotTier, HotWriter
-from .key_check import KeyCheck
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
     from ..storage.store import Store
     from ..storage.transaction import Transaction
+    from .key_check import KeyCheck
 
 _QUEUE_BATCHES = 4
 """Batches between the stream and the hot writer: the slower of both sets the pace."""
@@ -210,4 +211,3 @@ class _HotTee:
             self._thread.join()
         if self._writer is not None:
             self._writer.__exit__()
-

@@ -6,8 +6,11 @@ caller's frames are walked here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from types import FrameType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from types import FrameType
 
 _FRAMES_MAX = 2
 """Frames looked at: the caller's own and the one around it (a helper, a notebook cell)."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ..sql.provider import Relation, RelationColumn, RelationKind, SystemRelation
-from ..storage.snapshot import Snapshot, TableState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from ..storage.snapshot import Snapshot, TableState
 
 SYSTEM_SCHEMA = "pagelake"
 

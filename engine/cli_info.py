@@ -7,18 +7,22 @@ import sys
 from typing import TYPE_CHECKING
 
 from .. import __version__
+from .output.format import OutputOptions, writer_for
 from .output.terminal import visible
-from .shell.presenter import count_text
+from .shell.presenter import count_text, standard_presenter
 
 if TYPE_CHECKING:
     from .connection import Connection
 
-# Name in the description -> system relation; each is shown whole, in the relation's own columns.
-_RELATIONS = {
-    "tables": "relations",
-    "segments": "segments",
-    "hot_segments": "hot_segments",
-    "settings": "settings",
+# Name in the JSON description -> its query. Bytes of truth are those of the segments; hot
+# segments are derived from them and may be deleted at any time.
+_PARTS = {
+    "tables": "SELECT table_schema, table_name, kind, columns, rows, row_groups, deleted_rows, "
+    "bytes FROM pagelake.relations WHERE table_schema <> 'pagelake' ORDER BY ALL",
+    "segments": "SELECT * FROM pagelake.segments ORDER BY segment",
+    "hot_segments": "SELECT table_schema, table_name, rows, live_rows, bytes, used, file "
+    "FROM pagelake.hot_segments ORDER BY ALL",
+    "settings": "SELECT name, value, unit, scope FROM pagelake.settings ORDER BY name",
 }
 
 
@@ -27,32 +31,57 @@ def show_info(con: Connection, *, as_json: bool) -> None:
 
     Args:
         con: A connection to the store.
-        as_json: Whether to print one JSON object instead of lines for people.
+        as_json: Whether to print one JSON object instead of a page for people.
     """
-    description: dict[str, object] = {
+    heads: dict[str, object] = {
         "store": str(con.path),
+        "store_id": con.store_id,
+        "format_version": con.format_version,
         "engine": __version__,
         "version": con.snapshot(),
     }
-    for name, relation in _RELATIONS.items():
-        description[name] = _rows(con, relation)
     if as_json:
-        sys.stdout.write(json.dumps(description, default=str, ensure_ascii=False, indent=2) + "\n")
+        parts = {name: _rows(con, sql) for name, sql in _PARTS.items()}
+        text = json.dumps({**heads, **parts}, default=str, ensure_ascii=False, indent=2)
+        sys.stdout.write(text + "\n")
         return
-    lines: list[str] = []
-    for name, value in description.items():
-        label = name.replace("_", " ")
-        if not isinstance(value, list):
-            lines.append(f"{label:<14}{visible(str(value))}")
-            continue
-        lines.append(f"{label:<14}{count_text(len(value), 'row')}")
-        lines += [
-            "  " + ", ".join(f"{key} {visible(str(cell))}" for key, cell in row.items())
-            for row in value
-        ]
-    sys.stdout.write("\n".join(lines) + "\n")
+    truth = _total(con, "segments")
+    heads["truth"] = f"{bytes_text(truth[1])} in {count_text(truth[0], 'segment')}"
+    hot = _total(con, "hot_segments")
+    heads["hot tier"] = f"{bytes_text(hot[1])} in {count_text(hot[0], 'file')}, derived"
+    for name, value in heads.items():
+        sys.stdout.write(f"{name.replace('_', ' '):<16}{visible(str(value))}\n")
+    _print_part(con, "tables")
+    _print_part(con, "settings")
 
 
-def _rows(con: Connection, relation: str) -> list[dict[str, object]]:
-    result = con.sql(f"SELECT * FROM pagelake.{relation}")
+def bytes_text(size_bytes: int) -> str:
+    """Return a size in the binary unit that gives it one to four digits, such as `1.5 MiB`."""
+    size, unit = float(size_bytes), "bytes"
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
+        if size < 1024:
+            break
+        size, unit = size / 1024, larger
+    return f"{size_bytes} bytes" if unit == "bytes" else f"{size:.1f} {unit}"
+
+
+def _print_part(con: Connection, name: str) -> None:
+    presenter = standard_presenter()
+    sys.stdout.write(f"\n{name}\n")
+    sys.stdout.flush()
+    presenter.options = OutputOptions(max_rows=0, colour=presenter.options.colour)
+    writer_for("table")(con.sql(_PARTS[name]), presenter.stream, presenter.fitting_options())
+    presenter.stream.flush()
+
+
+def _rows(con: Connection, sql: str) -> list[dict[str, object]]:
+    result = con.sql(sql)
     return [dict(zip(result.columns, row, strict=True)) for row in result.fetchall()]
+
+
+def _total(con: Connection, relation: str) -> tuple[int, int]:
+    row = con.sql(
+        f"SELECT count(*), coalesce(sum(bytes), 0)::BIGINT FROM pagelake.{relation}"
+    ).fetchone()
+    assert row is not None, "an aggregate gives one row"
+    return int(row[0]), int(row[1])

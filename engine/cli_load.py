@@ -47,7 +47,7 @@ def load_files(con: Connection, table: str, files: list[Path], *, quiet: bool) -
         InvalidRequest: A file's ending is not known.
     """
     endings = [_ending(path) for path in files]
-    name = table if '"' in table else quoted_name(table)
+    name = quoted_name(table)
     started = time.perf_counter()
     with _progress(quiet=quiet) as progress:
         task = progress.add_task(f"loading {table}", total=_total_bytes(files), rows="")

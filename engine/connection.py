@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import sys
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
-from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
@@ -13,17 +11,21 @@ import pyarrow as pa
 from .. import errors
 from ..errors import Closed, InvalidRequest, TypeMismatch
 from ..sql.tokens import quote
+from ..storage.store import STORE_FORMAT
+from . import describe
 from .database import MEMORY, Database
-from .result import Result
-from .session import Session
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Iterator, Mapping, Sequence
+    from types import FrameType, TracebackType
 
     import pandas as pd
     import polars as pl
 
     from .kernel import Parameters
+    from .result import Result
+    from .session import Session
 
 
 class Cursor:
@@ -46,7 +48,9 @@ class Cursor:
         self._run(sql, parameters, sys._getframe(1))
         return self
 
-    def executemany(self, sql: str, rows: Sequence[Sequence[object] | Mapping[str, object]]) -> Self:
+    def executemany(
+        self, sql: str, rows: Sequence[Sequence[object] | Mapping[str, object]]
+    ) -> Self:
         """Run a statement once for each set of parameters, in one transaction."""
         self._discard()
         self._result = self._session.execute_many(sql, list(rows))
@@ -222,6 +226,31 @@ class Connection(Cursor):
         """True when the store was opened read-only."""
         return self._database.read_only
 
+    @property
+    def store_id(self) -> str:
+        """The store's identity, made at random when it was created, in hexadecimal."""
+        return self._database.store.id.hex()
+
+    @property
+    def format_version(self) -> int:
+        """Version of the store's format on the device."""
+        return STORE_FORMAT
+
+    def schema_sql(self, table: str) -> str:
+        """CREATE statement of a stored table or view, as `.schema` of the shell prints it.
+
+        Args:
+            table: Name of the table or view, possibly with its schema; quoted as in SQL where
+                it needs quotes.
+
+        Returns:
+            The statement, with its semicolon.
+
+        Raises:
+            UnknownName: There is no such table or view.
+        """
+        return describe.schema_sql(self._session, table)
+
     def close(self) -> None:
         """Close the database and all its cursors. Closing twice is allowed."""
         super().close()
@@ -294,9 +323,7 @@ def _unconvertible(session: Session, table: str, holder: Any) -> str | None:
             continue
         probe = f"SELECT count(CAST({quote(name)} AS {types[name.lower()]})) "
         try:
-            session.execute(
-                probe + "FROM pagelake_appended_rows", frame=holder.frame()
-            ).fetchall()
+            session.execute(probe + "FROM pagelake_appended_rows", frame=holder.frame()).fetchall()
         except errors.Error:
             return str(name)
     return None

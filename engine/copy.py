@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
 from ..errors import InvalidRequest, InvalidValue, StorageFull, Unsupported
-from ..sql import statement as st
 from ..sql.tokens import literal, quote
-from ..storage.effects import Column
-from .dml import find_column, insert_query, target_table
+from .change import find_column, target_table
+from .insert import RowSource, insert_query
 from .query import bind_text, open_route
 from .result import BATCH_ROWS, Result
 
 if TYPE_CHECKING:
-    from ..storage.transaction import Transaction
+    from collections.abc import Iterable, Iterator, Sequence
+    from types import FrameType
+
+    from ..sql import statement as st
+    from ..storage.effects import Column
+    from .change import Change
     from .kernel import Parameters
+    from .query import OpenRoute
     from .session import Session
 
 _BY_SUFFIX: Final = {
@@ -36,6 +40,7 @@ _BY_SUFFIX: Final = {
     ".feather": "arrow",
     ".ipc": "arrow",
 }
+_ARROW_STREAM: Final = "pagelake_arrow_stream"
 _CSV_NAMES: Final = {
     "delimiter": "delim", "sep": "delim", "null": "nullstr", "null_padding": "null_padding",
 }  # fmt: skip
@@ -51,26 +56,26 @@ def format_of(file: str, options: Sequence[tuple[str, str | None]]) -> str:
     return _BY_SUFFIX.get(suffixes[-1] if suffixes else "", "csv")
 
 
-def copy_from(
-    session: Session,
-    transaction: Transaction,
-    statement: st.CopyFrom,
-    frame: FrameType | None,
-) -> Result:
+def copy_from(change: Change, statement: st.CopyFrom) -> Result:
     """Run COPY table FROM file."""
-    state = target_table(session, statement.target, "copy into")
+    state = target_table(change.session, statement.target, "copy into")
     definition = state.definition
-    targets: Sequence[Column] = definition.columns
+    targets: tuple[Column, ...] = definition.columns
     if statement.columns is not None:
-        targets = [find_column(definition, name, name) for name in statement.columns]
+        targets = tuple(find_column(definition, name, name) for name in statement.columns)
     kind = format_of(statement.source, statement.options)
-    options = [(n, v) for n, v in statement.options if n != "format"]
     if kind == "arrow":
-        return _from_arrow(session, transaction, statement, targets)
-    if kind not in {"parquet", "csv", "json"}:
-        raise Unsupported(
-            f"COPY does not read {kind}", construct=kind, hint="use parquet, csv, json or arrow"
-        )
+        with_stream = Holder({_ARROW_STREAM: _open_arrow(_path(statement.source))})
+        change = replace(change, frame=with_stream.frame())
+        rows = RowSource(f"SELECT * FROM {_ARROW_STREAM}", targets)
+    else:
+        rows = RowSource(_reading(statement, kind, targets), targets)
+    return insert_query(change, state, rows, operation="COPY")
+
+
+def _reading(statement: st.CopyFrom, kind: str, targets: Sequence[Column]) -> str:
+    """The query that reads a file in one of the kernel's formats."""
+    options = [(n, v) for n, v in statement.options if n != "format"]
     arguments = [statement.source]
     typed = ", ".join(f"{literal(c.name)}: {literal(c.type)}" for c in targets)
     if kind == "csv":
@@ -80,16 +85,16 @@ def copy_from(
         ]
         if not any(n == "header" for n, _ in options):
             arguments.append("auto_detect = true")
-        source = f"SELECT * FROM read_csv({', '.join(arguments)})"
-    elif kind == "json":
+        return f"SELECT * FROM read_csv({', '.join(arguments)})"
+    if kind == "json":
         arguments.append(f"columns = {{{typed}}}")
         arguments += [f"{n} = {_option_value(v)}" for n, v in options if n != "array"]
-        source = f"SELECT * FROM read_json({', '.join(arguments)})"
-    else:
+        return f"SELECT * FROM read_json({', '.join(arguments)})"
+    if kind == "parquet":
         arguments += [f"{n} = {_option_value(v)}" for n, v in options if n != "codec"]
-        source = f"SELECT * FROM read_parquet({', '.join(arguments)})"
-    return insert_query(
-        session, transaction, state, source, targets, None, frame, operation="COPY"
+        return f"SELECT * FROM read_parquet({', '.join(arguments)})"
+    raise Unsupported(
+        f"COPY does not read {kind}", construct=kind, hint="use parquet, csv, json or arrow"
     )
 
 
@@ -100,22 +105,6 @@ def _option_value(value: str | None) -> str:
     if bare[:1] in {"'", "[", "{", "("} or bare.replace(".", "").isdigit():
         return bare
     return bare if bare.lower() in {"true", "false"} else literal(bare.strip('"'))
-
-
-def _from_arrow(
-    session: Session,
-    transaction: Transaction,
-    statement: st.CopyFrom,
-    targets: Sequence[Column],
-) -> Result:
-    state = target_table(session, statement.target, "copy into")
-    path = _path(statement.source)
-    with _open_arrow(path) as stream:
-        holder = {"pagelake_arrow_stream": stream}
-        return insert_query(
-            session, transaction, state, "SELECT * FROM pagelake_arrow_stream", targets, None,
-            Holder(holder).frame(), operation="COPY",
-        )  # fmt: skip
 
 
 class Holder:
@@ -150,7 +139,7 @@ def _open_arrow(path: Path) -> pa.RecordBatchReader:
     return pa.RecordBatchReader.from_batches(schema, _validated(batches, path))
 
 
-def _validated(batches, path):  # type: ignore[no-untyped-def]
+def _validated(batches: Iterable[pa.RecordBatch], path: Path) -> Iterator[pa.RecordBatch]:
     for number, batch in enumerate(batches):
         try:
             # Arrow reads files with offsets beyond their buffers without complaint.
@@ -177,28 +166,24 @@ def copy_to(
     opened = open_route(session, statement.query, logical, frame, snapshot)
     drained = False
     try:
-        cursor = opened.cursor
-        with session.guard.watch(cursor):
-            if kind == "arrow":
-                relation = cursor.sql(statement.query) if parameters is None else cursor.sql(
-                    statement.query, params=parameters
-                )  # fmt: skip
-                reader = relation.to_arrow_reader(BATCH_ROWS)
-                rows = _write_arrow(reader, _path(statement.target))
-            else:
-                options = ", ".join(
-                    n if v is None else f"{n} {v}" for n, v in statement.options if n != "format"
-                )
-                listed = f"FORMAT {quote(kind)}" + (f", {options}" if options else "")
-                sql = f"COPY ({statement.query}\n) TO {statement.target} ({listed})"
-                executed = cursor.execute(sql) if parameters is None else cursor.execute(
-                    sql, parameters
-                )  # fmt: skip
-                rows = int(executed.fetchall()[0][0])
+        with session.guard.watch(opened.cursor):
+            rows = _export(opened, statement, kind, parameters)
         drained = True
     finally:
         opened.close(drained=drained)
     return Result(None, count=rows)
+
+
+def _export(opened: OpenRoute, statement: st.CopyTo, kind: str, parameters: Parameters) -> int:
+    cursor, query = opened.cursor, statement.query
+    if kind == "arrow":
+        relation = cursor.sql(query) if parameters is None else cursor.sql(query, params=parameters)
+        return _write_arrow(relation.to_arrow_reader(BATCH_ROWS), _path(statement.target))
+    options = [n if v is None else f"{n} {v}" for n, v in statement.options if n != "format"]
+    listed = ", ".join([f"FORMAT {quote(kind)}", *options])
+    sql = f"COPY ({query}\n) TO {statement.target} ({listed})"
+    executed = cursor.execute(sql) if parameters is None else cursor.execute(sql, parameters)
+    return int(executed.fetchall()[0][0])
 
 
 def _write_arrow(reader: pa.RecordBatchReader, path: Path) -> int:

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import pyarrow as pa
 
 from ..errors import NotAStore
 from ..extensions.registry import Registry, SystemContext, builtin_registry
 from ..sql.predicate import Constant, Predicate
 from ..sql.provider import ScanRequest, SystemRelation
-from ..storage.device import Device
 from ..storage.environment import Environment
 from ..storage.hot_directory import HotDirectory
 from ..storage.local_device import LocalDevice
 from ..storage.memory_device import MemoryDevice
-from ..storage.snapshot import Snapshot
 from ..storage.store import Store
 from .delta import Deltas
 from .hot_tier import HotTier
@@ -32,6 +27,12 @@ from .session import Session
 from .settings import SETTINGS, Settings, remove_temp_directory
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    import pyarrow as pa
+
+    from ..storage.device import Device
+    from ..storage.snapshot import Snapshot
     from .leaf_source import Comparison
 
 MEMORY = ":memory:"
@@ -141,17 +142,19 @@ class Database:
                 live = sum(n for g, n in segment.row_counts.items() if g in present) - sum(
                     v.count for g in segment.offsets for v in state.deletes.get(g, ())
                 )
-            rows.append({
-                "table_schema": None if state is None else state.definition.schema,
-                "table_name": None if state is None else state.definition.name,
-                "file": f"hot/{file.name}",
-                "bytes": file.bytes,
-                "rows": None if segment is None else segment.rows,
-                "row_groups": None if segment is None else len(segment.offsets),
-                "live_rows": live,
-                "used": cover in used,
-                "kernel": file.kernel,
-            })
+            rows.append(
+                {
+                    "table_schema": None if state is None else state.definition.schema,
+                    "table_name": None if state is None else state.definition.name,
+                    "file": f"hot/{file.name}",
+                    "bytes": file.bytes,
+                    "rows": None if segment is None else segment.rows,
+                    "row_groups": None if segment is None else len(segment.offsets),
+                    "live_rows": live,
+                    "used": cover in used,
+                    "kernel": file.kernel,
+                }
+            )
         return rows
 
     def _setting_rows(self) -> list[dict[str, object]]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class TypeObject:
@@ -14,7 +17,9 @@ class TypeObject:
         self._prefixes = prefixes
 
     def __eq__(self, other: object) -> bool:
-        return self is other or (isinstance(other, str) and other.upper().startswith(self._prefixes))
+        return self is other or (
+            isinstance(other, str) and other.upper().startswith(self._prefixes)
+        )
 
     def __hash__(self) -> int:
         return hash(self._prefixes)
@@ -37,21 +42,21 @@ Time = datetime.time
 Timestamp = datetime.datetime
 
 
-def DateFromTicks(ticks: float) -> datetime.date:  # noqa: N802 - PEP 249's name
+def DateFromTicks(ticks: float) -> datetime.date:
     """Date of seconds since the epoch, local time."""
     return datetime.date(*time.localtime(ticks)[:3])
 
 
-def TimeFromTicks(ticks: float) -> datetime.time:  # noqa: N802 - PEP 249's name
+def TimeFromTicks(ticks: float) -> datetime.time:
     """Time of day of seconds since the epoch, local time."""
     return datetime.time(*time.localtime(ticks)[3:6])
 
 
-def TimestampFromTicks(ticks: float) -> datetime.datetime:  # noqa: N802 - PEP 249's name
+def TimestampFromTicks(ticks: float) -> datetime.datetime:
     """Timestamp of seconds since the epoch, local time."""
-    return datetime.datetime(*time.localtime(ticks)[:6])  # noqa: DTZ001 - PEP 249 means local
+    return datetime.datetime(*time.localtime(ticks)[:6])
 
 
-def Binary(content: bytes | bytearray | memoryview | Iterable[int]) -> bytes:  # noqa: N802
+def Binary(content: bytes | bytearray | memoryview | Iterable[int]) -> bytes:
     """Bytes for a BLOB."""
     return bytes(content)

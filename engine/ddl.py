@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
-from types import FrameType
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -13,7 +11,7 @@ from ..errors import AlreadyExists, InvalidRequest, UnknownName, Unsupported
 from ..sql import statement as st
 from ..sql.column_types import column_type
 from ..sql.names import close_matches
-from ..sql.tokens import TokenStream, quote
+from ..sql.tokens import Name, TokenStream, quote
 from ..storage.effects import (
     AlterTable,
     Column,
@@ -27,17 +25,29 @@ from ..storage.effects import (
     TableDefinition,
     View,
 )
-from ..storage.snapshot import Snapshot, TableState
 from .bulk_write import BulkWrite
-from .dml import Located, checks_of, insert_query, row_versions, verify_keys
+from .change import Change, checks_of, verify_keys
+from .insert import RowSource, insert_query
 from .key_check import KeyCheck
+from .modify import Located, Search, row_versions
 from .query import bind_text, open_route
-from .result import Result
-from .shadow import Scratch, ShadowTable, column_of, constraints_of, define, render, scratch
+from .shadow import (
+    Scratch,
+    ShadowTable,
+    column_of,
+    constraints_of,
+    define,
+    plain_column,
+    render,
+    scratch,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..storage.snapshot import Snapshot, TableState
     from ..storage.transaction import Transaction
-    from .kernel import Parameters
+    from .result import Result
     from .session import Session
 
 
@@ -58,27 +68,33 @@ def change(
     session: Session,
     transaction: Transaction,
     statement: st.CreateView | st.CreateSchema | st.Drop | st.Alter,
-) -> Result | None:
+) -> None:
     """Run a CREATE, DROP or ALTER of anything but a new table."""
     match statement:
         case st.CreateView():
-            return _create_view(session, transaction, statement)
+            _create_view(session, transaction, statement)
         case st.CreateSchema():
-            return _create_schema(session, transaction, statement)
+            _create_schema(session, transaction, statement)
         case st.Drop():
-            return _drop(session, transaction, statement)
+            _drop(session, transaction, statement)
         case st.Alter():
-            return _alter(session, transaction, statement)
+            _alter(session, transaction, statement)
 
 
 def _make_room(
-    snapshot: Snapshot, schema: str, name: str, kind: str, *, or_replace: bool, if_not_exists: bool
+    snapshot: Snapshot,
+    qualified: tuple[str, str],
+    kind: str,
+    *,
+    or_replace: bool = False,
+    if_not_exists: bool = False,
 ) -> list[Effect] | None:
     """Effects that free a name; None when what is there is to be kept.
 
     Raises:
         AlreadyExists: The name is taken.
     """
+    schema, name = qualified
     state, view = snapshot.table(schema, name), snapshot.view(schema, name)
     if state is None and view is None:
         return []
@@ -93,90 +109,74 @@ def _make_room(
     )
 
 
-def create_table(
-    session: Session,
-    transaction: Transaction,
-    statement: st.CreateTable,
-    parameters: Parameters,
-    frame: FrameType | None,
-) -> Result | None:
+def create_table(change: Change, statement: st.CreateTable) -> Result | None:
     """Run CREATE TABLE or CREATE TABLE AS."""
+    session, transaction = change.session, change.transaction
     schema, name = session.qualify(statement.name)
     freed = _make_room(
-        transaction.snapshot, schema, name, "table",
-        or_replace=statement.or_replace, if_not_exists=statement.if_not_exists,
-    )  # fmt: skip
+        transaction.snapshot,
+        (schema, name),
+        "table",
+        or_replace=statement.or_replace,
+        if_not_exists=statement.if_not_exists,
+    )
     if freed is None:
         return None
     table_id = session.database.environment.random_bytes(8).hex()
     if statement.query is None:
-        if "REFERENCES" in {t.text.upper() for t in TokenStream(statement.body).tokens}:
-            raise Unsupported(
-                "FOREIGN KEY constraints are not supported",
-                construct="FOREIGN KEY",
-                hint="leave the constraint out, or check it with a query",
-            )
-        with scratch(session.database.kernel) as shadow:
-            _run_in_scratch(session, shadow, f"CREATE TABLE {shadow.table(name)} {statement.body}")
-            definition = define(shadow.read(), table_id, schema, name)
+        definition = _definition_of_body(session, statement, (table_id, schema, name))
         transaction.add("CREATE TABLE", *freed, CreateTable(definition))
         return None
-    definition = _definition_of_query(
-        session, transaction, statement, (table_id, schema, name), parameters, frame
-    )
-    read_from = transaction.snapshot  # CREATE OR REPLACE t AS SELECT … FROM t reads the old t
+    definition = _definition_of_query(change, statement, (table_id, schema, name))
+    # CREATE OR REPLACE t AS SELECT … FROM t reads the old t.
+    source = RowSource(statement.query, definition.columns, snapshot=transaction.snapshot)
     transaction.add("CREATE TABLE AS", *freed, CreateTable(definition))
     if not statement.with_rows:
         return None
     state = transaction.snapshot.tables[table_id]
-    return insert_query(
-        session, transaction, state, statement.query, definition.columns, parameters, frame,
-        operation="CREATE TABLE AS", read_from=read_from,
-    )  # fmt: skip
+    return insert_query(change, state, source, operation="CREATE TABLE AS")
+
+
+def _definition_of_body(
+    session: Session, statement: st.CreateTable, identity: tuple[str, str, str]
+) -> TableDefinition:
+    """Definition of a table from its list of columns and constraints."""
+    if "REFERENCES" in {t.text.upper() for t in TokenStream(statement.body).tokens}:
+        raise Unsupported(
+            "FOREIGN KEY constraints are not supported",
+            construct="FOREIGN KEY",
+            hint="leave the constraint out, or check it with a query",
+        )
+    with scratch(session.database.kernel) as shadow:
+        target = shadow.table(identity[2])
+        _run_in_scratch(session, shadow, f"CREATE TABLE {target} {statement.body}")
+        return define(shadow.read(), *identity)
 
 
 def _definition_of_query(
-    session: Session,
-    transaction: Transaction,
-    statement: st.CreateTable,
-    identity: tuple[str, str, str],
-    parameters: Parameters,
-    frame: FrameType | None,
+    change: Change, statement: st.CreateTable, identity: tuple[str, str, str]
 ) -> TableDefinition:
     """Definition of a table that a query's rows go to."""
     query = statement.query or ""
-    logical = bind_text(session, query, transaction.snapshot)
-    opened = open_route(session, query, logical, frame, transaction.snapshot)
+    opened = change.open(query)
     try:
-        cursor = opened.cursor
-        relation = cursor.sql(query) if parameters is None else cursor.sql(
-            query, params=parameters
-        )  # fmt: skip
-        names, types = list(relation.columns), [str(t) for t in relation.types]
-        del relation
+        names, types = change.describe(opened, query)
     finally:
         opened.close(drained=True)
     if statement.columns is not None:
         if len(statement.columns) > len(names):
             raise InvalidRequest(f"the query gives {len(names)} columns, more are named")
         names[: len(statement.columns)] = statement.columns
-    columns = []
-    for number, (name, type_) in enumerate(zip(_distinct(names), types, strict=True), 1):
+    columns = tuple(
         # A column of nothing but NULL literals is an integer, as in DuckDB.
-        stored = column_type("INTEGER" if type_ == '"NULL"' else type_)
-        columns.append(_plain_column(number, name, stored.sql))
-    return TableDefinition(*identity, tuple(columns), len(columns) + 1)
-
-
-def _plain_column(number: int, name: str, sql_type: str) -> Column:
-    from .shadow import ShadowColumn
-
-    return column_of(ShadowColumn(name, sql_type, nullable=True, default=None, collation=None),
-                     number)  # fmt: skip
+        plain_column(number, name, "INTEGER" if type_ == '"NULL"' else type_)
+        for number, (name, type_) in enumerate(zip(_distinct(names), types, strict=True), 1)
+    )
+    return TableDefinition(*identity, columns, len(columns) + 1)
 
 
 def _distinct(names: Sequence[str]) -> list[str]:
-    """Names made distinct as DuckDB does: ``a``, ``a_1``, …"""
+    """Names made distinct as DuckDB does it, by a number behind them."""
     taken: set[str] = set()
     distinct = []
     for name in names:
@@ -198,9 +198,12 @@ def _run_in_scratch(session: Session, shadow: Scratch, sql: str) -> None:
 def _create_view(session: Session, transaction: Transaction, statement: st.CreateView) -> None:
     schema, name = session.qualify(statement.name)
     freed = _make_room(
-        transaction.snapshot, schema, name, "view",
-        or_replace=statement.or_replace, if_not_exists=statement.if_not_exists,
-    )  # fmt: skip
+        transaction.snapshot,
+        (schema, name),
+        "view",
+        or_replace=statement.or_replace,
+        if_not_exists=statement.if_not_exists,
+    )
     if freed is None:
         return
     view = View(schema, name, statement.query, statement.columns, session.schema)
@@ -216,9 +219,7 @@ def _create_view(session: Session, transaction: Transaction, statement: st.Creat
     transaction.add("CREATE VIEW", *freed, view)
 
 
-def _create_schema(
-    session: Session, transaction: Transaction, statement: st.CreateSchema
-) -> None:
+def _create_schema(session: Session, transaction: Transaction, statement: st.CreateSchema) -> None:
     parts = statement.name.parts
     name = parts[-1]
     if name.lower() in {"pagelake", "catalog", "information_schema", "pg_catalog", "temp"}:
@@ -260,7 +261,7 @@ def _drop(session: Session, transaction: Transaction, statement: st.Drop) -> Non
 
 
 def _drop_schema(
-    session: Session, transaction: Transaction, name: st.Name, statement: st.Drop
+    session: Session, transaction: Transaction, name: Name, statement: st.Drop
 ) -> None:
     snapshot = transaction.snapshot
     found = next((s for s in snapshot.schemas if s.lower() == name.last.lower()), None)
@@ -299,8 +300,7 @@ def _alter(session: Session, transaction: Transaction, statement: st.Alter) -> N
         view = snapshot.view(schema, name)
         if view is not None and stream.accept("RENAME", "TO"):
             renamed = replace(view, name=stream.identifier())
-            _make_room(snapshot, schema, renamed.name, "view",
-                       or_replace=False, if_not_exists=False)  # fmt: skip
+            _make_room(snapshot, (schema, renamed.name), "view")
             transaction.add("ALTER VIEW", DropView(schema, name), renamed)
             return
         if statement.if_exists:
@@ -321,19 +321,15 @@ def _alter(session: Session, transaction: Transaction, statement: st.Alter) -> N
 def _rename_table(transaction: Transaction, state: TableState, name: str) -> None:
     old = state.definition
     if name.lower() != old.name.lower():
-        _make_room(transaction.snapshot, old.schema, name, "table",
-                   or_replace=False, if_not_exists=False)  # fmt: skip
+        _make_room(transaction.snapshot, (old.schema, name), "table")
     transaction.add("ALTER TABLE", AlterTable(replace(old, name=name)))
 
 
-def _move_table(
-    session: Session, transaction: Transaction, state: TableState, schema: str
-) -> None:
+def _move_table(session: Session, transaction: Transaction, state: TableState, schema: str) -> None:
     found = next((s for s in session.snapshot().schemas if s.lower() == schema.lower()), None)
     if found is None:
         raise UnknownName(f'there is no schema "{schema}"', name=schema)
-    _make_room(transaction.snapshot, found, state.definition.name, "table",
-               or_replace=False, if_not_exists=False)  # fmt: skip
+    _make_room(transaction.snapshot, (found, state.definition.name), "table")
     transaction.add("ALTER TABLE", AlterTable(replace(state.definition, schema=found)))
 
 
@@ -397,9 +393,7 @@ def _merge(
             next_id += 1
         else:
             columns.append(
-                replace(
-                    was, name=column.name, nullable=column.nullable, default=column.default
-                )
+                replace(was, name=column.name, nullable=column.nullable, default=column.default)
             )
     return tuple(columns), next_id, retyped
 
@@ -419,9 +413,7 @@ def _initial(shadow: Scratch, column: Column) -> bytes | None:
         return None
     stored = column_type(column.type, collation=column.collation)
     value = f"CAST(({column.default}) AS {column.type})"
-    relation = shadow.cursor.sql(
-        f"SELECT {stored.to_storage('v')} AS v FROM (SELECT {value} AS v)"
-    )
+    relation = shadow.cursor.sql(f"SELECT {stored.to_storage('v')} AS v FROM (SELECT {value} AS v)")
     table = relation.to_arrow_table().cast(pa.schema([pa.field("v", column.arrow_type)]))
     if table.column(0).null_count:
         return None
@@ -466,18 +458,20 @@ def _rewrite(
         expressions.append((source, column))
     keys = KeyCheck(replace(state, definition=new))
     write = BulkWrite(
-        session.database.store, transaction, new, session.database.hot, checks_of(new),
-        keys if keys.needed else None, row_ids=True,
-    )  # fmt: skip
-    groups = write.run(
-        row_versions(
-            session, transaction, state, new, "", f"{{table}} AS {quote(old.name)}", expressions,
-            None, None, Located(()),
-        )  # fmt: skip
+        session.database.store,
+        transaction,
+        new,
+        session.database.hot,
+        checks_of(new),
+        keys if keys.needed else None,
+        row_ids=True,
     )
+    change = Change(session, transaction)
+    search = Search(state, f"{{table}} AS {quote(old.name)}")
+    groups = write.run(row_versions(change, search, expressions, new, Located()))
     removed = tuple(group.id for group in state.row_groups)
     transaction.add("ALTER TABLE", AlterTable(new), Rewrite(old.id, removed, groups))
-    verify_keys(session, transaction, new, keys)
+    verify_keys(change, new, keys)
 
 
 def _using(action: str) -> str | None:

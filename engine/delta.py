@@ -9,17 +9,18 @@ copied twice. One that has become mostly garbage is started anew.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from ..storage.effects import Column, RowGroup, TableDefinition
 from ..storage.row_group import read_row_group, stored_schema
 from .hot_tier import native_select
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ..storage.effects import Column, RowGroup, TableDefinition
     from ..storage.store import Store
     from .kernel import Cursor, Kernel
 
@@ -157,16 +158,12 @@ class Deltas:
             return True
         return len(ranges([g for g in groups if g.id in delta.offsets], delta)) > _RANGES_MAX
 
-    def _create(
-        self, columns: Sequence[Column], described: tuple[tuple[int, str], ...]
-    ) -> Delta:
+    def _create(self, columns: Sequence[Column], described: tuple[tuple[int, str], ...]) -> Delta:
         name = f"{self._database}.main.{self._kernel.name('delta')}"
         empty = stored_schema(columns).empty_table()
         self._cursor.register("s", empty)
         try:
-            self._cursor.execute(
-                f"CREATE TABLE {name} AS SELECT {native_select(columns)} FROM s"
-            )
+            self._cursor.execute(f"CREATE TABLE {name} AS SELECT {native_select(columns)} FROM s")
         finally:
             self._cursor.unregister("s")
         return Delta(name, described)
@@ -221,4 +218,3 @@ def ranges(groups: Sequence[RowGroup], delta: Delta) -> list[tuple[int, int]]:
         else:
             merged.append((start, end))
     return merged
-

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -10,12 +11,15 @@ from ..errors import UnknownName
 from ..sql import statement as st
 from ..sql.names import close_matches
 from ..sql.provider import RelationKind
-from ..sql.tokens import quote
+from ..sql.tokens import Name, TokenStream, quote
 from .query import from_table
-from .result import Result
+from .shadow import column_clauses
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..storage.effects import TableDefinition
+    from .result import Result
     from .session import Session
 
 
@@ -37,18 +41,20 @@ def describe(session: Session, statement: st.Show | st.Describe) -> Result:
         here = [d.name for d in tables if d.schema == session.schema]
         here += [v.name for v in snapshot.views.values() if v.schema == session.schema]
         return _names(session, "name", sorted({*here, *session.temporary}))
-    table = pa.table({
-        "database": pa.array([database] * len(tables), pa.string()),
-        "schema": pa.array([d.schema for d in tables], pa.string()),
-        "name": pa.array([d.name for d in tables], pa.string()),
-        "column_names": pa.array(
-            [[c.name for c in d.columns] for d in tables], pa.list_(pa.string())
-        ),
-        "column_types": pa.array(
-            [[c.type for c in d.columns] for d in tables], pa.list_(pa.string())
-        ),
-        "temporary": pa.array([False] * len(tables), pa.bool_()),
-    })
+    table = pa.table(
+        {
+            "database": pa.array([database] * len(tables), pa.string()),
+            "schema": pa.array([d.schema for d in tables], pa.string()),
+            "name": pa.array([d.name for d in tables], pa.string()),
+            "column_names": pa.array(
+                [[c.name for c in d.columns] for d in tables], pa.list_(pa.string())
+            ),
+            "column_types": pa.array(
+                [[c.type for c in d.columns] for d in tables], pa.list_(pa.string())
+            ),
+            "temporary": pa.array([False] * len(tables), pa.bool_()),
+        }
+    )
     return from_table(session, table)
 
 
@@ -56,7 +62,7 @@ def _names(session: Session, column: str, names: list[str]) -> Result:
     return from_table(session, pa.table({column: pa.array(names, pa.string())}))
 
 
-def _describe(session: Session, name: st.Name) -> Result:
+def _describe(session: Session, name: Name) -> Result:
     relation = session.catalog().resolve(name.parts)
     if relation is None:
         if name.parts[0].lower() in {"information_schema", "pg_catalog"} or name.last.startswith(
@@ -75,17 +81,57 @@ def _describe(session: Session, name: st.Name) -> Result:
     return from_table(session, _columns(definition))
 
 
+def schema_sql(session: Session, table: str) -> str:
+    """CREATE statement of a stored table or view, for people to read and to run again.
+
+    Raises:
+        UnknownName: There is no such table or view.
+    """
+    snapshot, name = session.snapshot(), TokenStream(table).name()
+    relation = session.catalog(snapshot).resolve(name.parts)
+    if relation is None or relation.kind not in {RelationKind.TABLE, RelationKind.VIEW}:
+        raise UnknownName(
+            f'there is no stored table or view "{name.dotted}"',
+            name=name.dotted,
+            suggestions=close_matches(name.last, session.catalog(snapshot).names()),
+        )
+    spell = _speller(session)
+    target = spell(relation.name)
+    if relation.schema != "main":
+        target = f"{spell(relation.schema)}.{target}"
+    if relation.kind is RelationKind.VIEW:
+        view = snapshot.view(relation.schema, relation.name)
+        assert view is not None, "the catalog resolves views from the same snapshot"
+        columns = f" ({', '.join(map(spell, view.columns))})" if view.columns else ""
+        return f"CREATE VIEW {target}{columns} AS {view.sql.strip().rstrip(';')};"
+    clauses = column_clauses(snapshot.tables[relation.key].definition, spell)
+    return f"CREATE TABLE {target} (\n    " + ",\n    ".join(clauses) + "\n);"
+
+
+def _speller(session: Session) -> Callable[[str], str]:
+    """A function that quotes a name only where SQL needs it: people read what it writes."""
+    rows = session.database.kernel.execute(
+        "SELECT keyword_name FROM duckdb_keywords() WHERE keyword_category <> 'unreserved'"
+    )
+    reserved = {row[0] for row in rows}
+    return lambda name: (
+        name if re.fullmatch(r"[a-z_][a-z0-9_]*", name) and name not in reserved else quote(name)
+    )
+
+
 def _columns(definition: TableDefinition) -> pa.Table:
     keys: dict[int, str] = {}
     for constraint in definition.keys:
         for column in constraint.columns:
             keys.setdefault(column, "PRI" if constraint.kind == "primary_key" else "UNI")
     columns = definition.columns
-    return pa.table({
-        "column_name": pa.array([c.name for c in columns], pa.string()),
-        "column_type": pa.array([c.type for c in columns], pa.string()),
-        "null": pa.array(["YES" if c.nullable else "NO" for c in columns], pa.string()),
-        "key": pa.array([keys.get(c.id) for c in columns], pa.string()),
-        "default": pa.array([c.default for c in columns], pa.string()),
-        "extra": pa.array([None for _ in columns], pa.string()),
-    })
+    return pa.table(
+        {
+            "column_name": pa.array([c.name for c in columns], pa.string()),
+            "column_type": pa.array([c.type for c in columns], pa.string()),
+            "null": pa.array(["YES" if c.nullable else "NO" for c in columns], pa.string()),
+            "key": pa.array([keys.get(c.id) for c in columns], pa.string()),
+            "default": pa.array([c.default for c in columns], pa.string()),
+            "extra": pa.array([None for _ in columns], pa.string()),
+        }
+    )

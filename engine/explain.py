@@ -7,9 +7,7 @@ shows the relation instead, with the row groups that its zone maps leave over.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -18,15 +16,18 @@ from ..errors import Unsupported
 from ..sql import statement as st
 from ..sql.column_types import column_type
 from ..sql.explain import Node, draw
-from ..sql.logical import Leaf, LogicalPlan
 from ..storage.scan import group_may_match
 from .fast_insert import parameters_by_key
 from .query import bind_text, from_table, open_route, without_database
-from .result import Result
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
+    from ..sql.logical import Leaf, LogicalPlan
     from ..storage.snapshot import Snapshot
     from .kernel import Parameters
+    from .result import Result
     from .route import Route
     from .session import Session
 
@@ -179,7 +180,9 @@ def _pushed(leaf: Leaf) -> tuple[str, ...]:
     if not leaf.predicates:
         return ()
     places = [" AND ".join(map(str, place)) for place in leaf.predicates]
-    return (f"zone maps: {' OR '.join(f'({p})' for p in places) if len(places) > 1 else places[0]}",)
+    return (
+        f"zone maps: {' OR '.join(f'({p})' for p in places) if len(places) > 1 else places[0]}",
+    )
 
 
 def _estimate(info: dict[str, Any]) -> tuple[str, ...]:

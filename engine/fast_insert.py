@@ -12,13 +12,16 @@ import decimal
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from ..errors import ConstraintViolation
-from ..sql.statement import Insert
 from ..sql.tokens import TokenStream
-from ..storage.effects import TableDefinition
+
+if TYPE_CHECKING:
+    from ..sql.statement import Insert
+    from ..storage.effects import TableDefinition
 
 _PLAIN: dict[str, frozenset[type]] = {
     **dict.fromkeys(
@@ -96,9 +99,9 @@ class FastInsert:
                             f"NOT NULL constraint failed: {self.definition.name}.{column.name}",
                             hint="give the column a value, or a default",
                         )
-                elif type(value) not in allowed:
-                    return None
-                elif type(value) is datetime.datetime and value.tzinfo is not None:
+                elif type(value) not in allowed or (
+                    type(value) is datetime.datetime and value.tzinfo is not None
+                ):
                     return None
             try:
                 arrays.append(pa.array(values, field.type))
@@ -158,11 +161,11 @@ def _items(source: str) -> list[_Item] | None:
         items.append(item)
         if stream.accept(","):
             continue
-        return items if stream.accept(")") and stream.done else None
+        return items if stream.accept(")") and stream.at_end() else None
 
 
 def _item(stream: TokenStream, next_positional: int) -> _Item | None:
-    if stream.done:
+    if stream.at_end():
         return None
     token = stream.tokens[stream.at]
     kind, text = token.token_type.name, token.text
@@ -170,7 +173,7 @@ def _item(stream: TokenStream, next_positional: int) -> _Item | None:
     if kind == "PLACEHOLDER":
         return _Item(str(next_positional))
     if kind == "PARAMETER":
-        if stream.done:
+        if stream.at_end():
             return None
         key = stream.tokens[stream.at].text
         stream.at += 1
@@ -179,7 +182,7 @@ def _item(stream: TokenStream, next_positional: int) -> _Item | None:
         return _Item(None, text)
     if kind == "NUMBER" and _INTEGER.fullmatch(text):
         return _Item(None, int(text))
-    if kind == "DASH" and not stream.done and _INTEGER.fullmatch(stream.tokens[stream.at].text):
+    if kind == "DASH" and not stream.at_end() and _INTEGER.fullmatch(stream.tokens[stream.at].text):
         stream.at += 1
         return _Item(None, -int(stream.tokens[stream.at - 1].text))
     word = text.upper()

@@ -9,7 +9,6 @@ was deleted. ``storage/hot_directory.py`` keeps names and budget; this module kn
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -17,14 +16,15 @@ import duckdb
 import pyarrow as pa
 
 from ..sql.column_types import column_type
-from ..storage.effects import Column, RowGroup, TableDefinition
 from ..storage.hot_directory import HotDirectory, HotFile, cover_hash
 from ..storage.row_group import stored_schema
-from ..storage.snapshot import TableState
-from .kernel import kernel_version
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from ..storage.effects import Column, RowGroup, TableDefinition
     from ..storage.environment import Environment
+    from ..storage.snapshot import TableState
     from ..storage.store import Store
     from .kernel import Kernel
     from .settings import Settings
@@ -82,8 +82,7 @@ class HotSegment:
         """
         newest = max(self.columns, default=0)
         return all(
-            self.columns.get(c.id) == c.type if c.id <= newest else True
-            for c in definition.columns
+            self.columns.get(c.id) == c.type if c.id <= newest else True for c in definition.columns
         )
 
 
@@ -252,15 +251,19 @@ class HotWriter:
     def publish(self, groups: Sequence[RowGroup]) -> HotFile | None:
         """Record what the segment covers, close it and give it its name."""
         assert self._connection is not None
-        described = pa.table({
-            "ordinal": pa.array(range(len(groups)), pa.int64()),
-            "id": pa.array([g.id for g in groups], pa.string()),
-            "rows": pa.array([g.rows for g in groups], pa.int64()),
-        })
-        columns = pa.table({
-            "id": pa.array([c.id for c in self._definition.columns], pa.int64()),
-            "type": pa.array([c.type for c in self._definition.columns], pa.string()),
-        })
+        described = pa.table(
+            {
+                "ordinal": pa.array(range(len(groups)), pa.int64()),
+                "id": pa.array([g.id for g in groups], pa.string()),
+                "rows": pa.array([g.rows for g in groups], pa.int64()),
+            }
+        )
+        columns = pa.table(
+            {
+                "id": pa.array([c.id for c in self._definition.columns], pa.int64()),
+                "type": pa.array([c.type for c in self._definition.columns], pa.string()),
+            }
+        )
         for name, content in (("row_groups", described), ("columns", columns)):
             self._connection.register("content", content)
             self._connection.execute(f"CREATE TABLE {name} AS SELECT * FROM content")
@@ -270,4 +273,3 @@ class HotWriter:
         self._connection = None
         cover = cover_hash(self._definition, groups)
         return self._tier.directory.publish(self._staged, self._definition.id, cover)
-

@@ -7,8 +7,7 @@ the caret becomes a position in the user's text.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import duckdb
 
@@ -28,6 +27,9 @@ from ..errors import (
     Unsupported,
 )
 from ..sql.names import close_matches
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 _LINE = re.compile(r"\n+LINE (\d+): (.*)\n( *)\^", re.DOTALL)
 _INTERNAL = re.compile(r'"?\b(?:route|delta|hot|scratch)_[0-9a-f]{16}"?\.')
@@ -70,7 +72,7 @@ def _place(sql: str, line: int, column: int, excerpt: str) -> tuple[int, str]:
 def _parse_error(message: str, sql: str) -> Error:
     text, line, column, excerpt = _strip(message)
     if not line:
-        return ParseError(text, line=1, column=1, excerpt=sql.split("\n")[0])
+        return ParseError(text, line=1, column=1, excerpt=sql.split("\n", maxsplit=1)[0])
     column, excerpt = _place(sql, line, column, excerpt)
     return ParseError(text, line=line, column=column, excerpt=excerpt)
 
@@ -86,7 +88,7 @@ def place_of(text: str, sql: str, name: str) -> str:
     """A message with the place at which a name stands in a statement."""
     found = sql.lower().find(name.lower())
     if found < 0:
-        found = sql.lower().find(name.split(".")[-1].lower())
+        found = sql.lower().find(name.rsplit(".", maxsplit=1)[-1].lower())
     if found < 0:
         return text
     begin = sql.rfind("\n", 0, found) + 1
@@ -111,9 +113,7 @@ def _name_error(message: str, sql: str, columns: Iterable[str], tables: Iterable
     if "already exists" in text:
         return AlreadyExists(text)
     if "does not exist" in text:
-        return UnknownName(
-            _with_place(text, sql, line, column, excerpt), name="", suggestions=()
-        )
+        return UnknownName(_with_place(text, sql, line, column, excerpt), name="", suggestions=())
     return InvalidRequest(_with_place(text, sql, line, column, excerpt))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,8 +18,10 @@ import pyarrow.compute as pc
 from ..errors import ConstraintViolation
 from ..sql.column_types import column_type
 from ..sql.tokens import quote
-from ..storage.effects import Constraint, TableDefinition
-from ..storage.snapshot import TableState
+
+if TYPE_CHECKING:
+    from ..storage.effects import Constraint, TableDefinition
+    from ..storage.snapshot import TableState
 
 PROBE_ROWS_MAX = 1_000_000
 """New keys that are held in memory to be looked up; beyond them the whole table is grouped."""
@@ -136,15 +138,11 @@ class KeyCheck:
             new_keys = pa.Table.from_batches(watched.held)
             by_id = {c.id: c for c in self._definition.columns}
             restored = ", ".join(
-                column_type(by_id[c].type, collation=by_id[c].collation).from_storage(
-                    quote(str(c))
-                )
+                column_type(by_id[c].type, collation=by_id[c].collation).from_storage(quote(str(c)))
                 for c in watched.constraint.columns
             )
             present += f" AND ({columns}) IN (SELECT {restored} FROM new_keys)"
-        found = probe(
-            f"WHERE {present} GROUP BY {columns} HAVING count(*) > 1 LIMIT 1", new_keys
-        )
+        found = probe(f"WHERE {present} GROUP BY {columns} HAVING count(*) > 1 LIMIT 1", new_keys)
         if found:
             kind = watched.constraint.kind.replace("_", " ").upper()
             raise ConstraintViolation(
@@ -157,4 +155,3 @@ class KeyCheck:
 def key_columns(definition: TableDefinition) -> frozenset[int]:
     """Ids of the columns that are part of a key."""
     return frozenset(column for key in definition.keys for column in key.columns)
-

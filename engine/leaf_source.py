@@ -9,15 +9,17 @@ version and held by ``tests/unit/engine/test_leaf_source.py``).
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from duckdb._sources import nodes
 from duckdb._sources.arrow import ArrowScanSource
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 Comparison = tuple[str, str, tuple[Any, ...]]
 """``(column, operator, values)`` with Python values of the column's type."""
@@ -51,7 +53,7 @@ class Scannable(Protocol):
 
 
 @dataclass(slots=True)
-class LeafSource(ArrowScanSource):  # type: ignore[misc]
+class LeafSource(ArrowScanSource):
     """A leaf for the kernel to scan, any number of times.
 
     Attributes:
@@ -100,7 +102,7 @@ class LeafSource(ArrowScanSource):  # type: ignore[misc]
         reader = pa.RecordBatchReader.from_batches(schema, batches)
         return reader.__arrow_c_stream__(), True
 
-    def _expression(self, node: nodes.Node) -> pc.Expression | None:  # noqa: PLR0911
+    def _expression(self, node: nodes.Node) -> pc.Expression | None:
         """The node as an Arrow expression, None where Arrow would decide differently."""
         match node:
             case nodes.Binary() if node.op in {"AND", "OR"}:
@@ -119,10 +121,10 @@ class LeafSource(ArrowScanSource):  # type: ignore[misc]
                 if column is None:
                     return None
                 literals = [self._literal(item, column) for item in node.values]
-                if any(literal is None for literal in literals):
+                known = [literal.as_py() for literal in literals if literal is not None]
+                if len(known) < len(literals):
                     return None
-                values = pa.array([x.as_py() for x in literals], self._columns.field(column).type)
-                return pc.field(column).isin(values)
+                return pc.field(column).isin(pa.array(known, self._columns.field(column).type))
             case nodes.Postfix():
                 column = self._field(node.operand)
                 if column is None:
@@ -137,8 +139,8 @@ class LeafSource(ArrowScanSource):  # type: ignore[misc]
         column = str(node.parts[0])
         return column if _exact(self._columns.field(column).type) else None
 
-    def _literal(self, node: nodes.Lit, column: str) -> pa.Scalar | None:
-        if node.value is None:
+    def _literal(self, node: nodes.Node, column: str) -> pa.Scalar | None:
+        if not isinstance(node, nodes.Lit) or node.value is None:
             return None
         try:
             return pa.scalar(node.value, self._columns.field(column).type)
@@ -188,11 +190,18 @@ def _comparisons(node: nodes.Node) -> Iterator[Comparison]:
             yield from _comparisons(node.left)
             yield from _comparisons(node.right)
         case nodes.Binary() if node.op in _COMPUTE and isinstance(node.right, nodes.Lit):
-            yield str(node.left.parts[0]), node.op, (node.right.value,)
+            yield _name(node.left), node.op, (node.right.value,)
         case nodes.In():
-            yield str(node.operand.parts[0]), "in", tuple(item.value for item in node.values)
+            values = tuple(item.value for item in node.values if isinstance(item, nodes.Lit))
+            yield _name(node.operand), "in", values
         case nodes.Postfix():
-            yield str(node.operand.parts[0]), node.op.lower(), ()
+            yield _name(node.operand), node.op.lower(), ()
+
+
+def _name(node: nodes.Node) -> str:
+    """The column that an accepted predicate is about."""
+    assert isinstance(node, nodes.Col)
+    return str(node.parts[0])
 
 
 def _columns_of(filters: Iterable[nodes.Node]) -> Iterator[str]:

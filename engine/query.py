@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
 from contextlib import suppress
-from types import FrameType
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -26,6 +24,10 @@ from .plan_cache import Plan
 from .result import Execution, Result, Timing
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import FrameType
+
+    from ..sql.tokens import Name
     from ..storage.snapshot import Snapshot
     from .catalog import SessionCatalog
     from .kernel import Cursor, Parameters
@@ -76,14 +78,14 @@ def make_plan(session: Session, text: str) -> Plan:
     return plan
 
 
-def _qualified(session: Session, name: st.Name) -> tuple[str, str]:
+def _qualified(session: Session, name: Name) -> tuple[str, str]:
     try:
         return session.qualify(name)
     except Error:
         return ("", "")
 
 
-def run(  # noqa: PLR0913 - the whole context of a statement
+def run(
     session: Session,
     plan: Plan,
     parameters: Parameters,
@@ -107,7 +109,7 @@ def run(  # noqa: PLR0913 - the whole context of a statement
         opened.close(drained=error is None and result.drained)
         session.database.log.end(entry, rows, error)
         if error is not None:
-            session._abort("Query")
+            session.abort("Query")
 
     execution = Execution(
         opened.cursor,
@@ -283,19 +285,19 @@ def run_on_primary(
     return from_table(session, table)
 
 
-def from_table(session: Session, content: object, select: str = "*") -> Result:
+def from_table(session: Session, content: object, sql: str = "SELECT * FROM rows") -> Result:
     """A result over rows that are there already.
 
     Args:
         session: The session.
         content: Anything that the kernel can register.
-        select: The select list over it.
+        sql: A query over it, under the name ``rows``.
     """
     cursor: Cursor = session.database.kernel.cursor()
     cursor.register("rows", content)
     execution = Execution(
         cursor,
-        f"SELECT {select} FROM rows",
+        sql,
         None,
         lambda _rows, _error: cursor.close(),
         lambda error: error,
@@ -323,4 +325,3 @@ def without_database(sql: str, database: str, catalog: SessionCatalog) -> str:
     for start, end in reversed(cuts):
         sql = sql[:start] + sql[end:]
     return sql
-

@@ -8,8 +8,10 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from .result import Timing
+if TYPE_CHECKING:
+    from .result import Timing
 
 ENTRIES_KEPT = 1000
 """Statements remembered after they ended."""

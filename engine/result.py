@@ -8,7 +8,7 @@ unless the form that was asked for is a whole (a table, a data frame).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,8 @@ import pyarrow as pa
 from ..errors import Closed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     import pandas as pd
     import polars as pl
 
@@ -114,7 +116,8 @@ class Result:
         """PEP 249 description of the columns."""
         if not self.columns:
             return None
-        return [(n, t, None, None, None, None, None) for n, t in zip(self.columns, self.types)]
+        described = zip(self.columns, self.types, strict=True)
+        return [(name, type_, None, None, None, None, None) for name, type_ in described]
 
     # Fetching
 
@@ -191,9 +194,12 @@ class Result:
 
     def show(self, max_rows: int = 40) -> None:
         """Print the first rows as a table."""
-        from .output.text_table import print_result
+        import sys
 
-        print_result(self, max_rows=max_rows)
+        from .output.format import OutputOptions
+        from .output.text_table import write
+
+        write(self, sys.stdout.buffer, OutputOptions(max_rows=max_rows))
 
     def explain(self) -> str:
         """The plan of the query, as EXPLAIN prints it."""
@@ -217,10 +223,8 @@ class Result:
 
     def __del__(self) -> None:
         # A result that nobody read must not keep its cursor and snapshot.
-        try:
+        with suppress(Exception):  # at exit there may be nothing left to close
             self.close()
-        except Exception:  # noqa: BLE001, S110 - at exit there may be nothing left to close
-            pass
 
     # Running
 
@@ -254,9 +258,7 @@ class Result:
             if execution.parameters is None:
                 self._relation = execution.cursor.sql(execution.sql)
             else:
-                self._relation = execution.cursor.sql(
-                    execution.sql, params=execution.parameters
-                )
+                self._relation = execution.cursor.sql(execution.sql, params=execution.parameters)
         return self._relation
 
     def _describe(self) -> None:
@@ -289,7 +291,7 @@ class Result:
         if self._execution is None:
             return pa.table({})
         with self._running():
-            table = self._start().to_arrow_table()
+            table: pa.Table = self._start().to_arrow_table()
         self.drained = True
         self._note(table.num_rows)
         self.close()

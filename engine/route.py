@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -19,11 +18,8 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from ..sql.logical import LogicalPlan
 from ..sql.provider import Relation, RelationKind
 from ..sql.tokens import literal, quote
-from ..storage.snapshot import Snapshot, TableState
-from .delta import Delta, Deltas
 from .hot_tier import native_name, native_select
 from .leaf_source import LeafSource, Scannable
 from .table_leaf import (
@@ -37,11 +33,14 @@ from .table_leaf import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
+    from ..sql.logical import LogicalPlan
     from ..sql.provider import SystemRelation
     from ..storage.effects import Column, RowGroup
+    from ..storage.snapshot import Snapshot, TableState
     from ..storage.store import Store
+    from .delta import Delta, Deltas
     from .hot_tier import HotTier
     from .kernel import Cursor, Kernel
 
@@ -262,9 +261,7 @@ class Route:
         if to_stream:
             name = f"stream_{table}_{self.database}"
             groups = tuple(to_stream)
-            self._sources[name] = LeafSource(
-                StreamedGroups(self.routing.store, state, groups)
-            )
+            self._sources[name] = LeafSource(StreamedGroups(self.routing.store, state, groups))
             parts.append(stream_part(state, groups, f"temp.main.{quote(name)}"))
         committed = [g for g in for_delta if not self._is_pending(g)]
         pending = [g for g in for_delta if self._is_pending(g)]

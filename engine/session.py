@@ -10,10 +10,8 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from types import FrameType
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -31,23 +29,31 @@ from ..errors import (
 )
 from ..sql import statement as st
 from ..sql.names import close_matches
-from ..sql.tokens import split
-from ..storage.snapshot import Snapshot
-from ..storage.transaction import Savepoint, Transaction
-from . import copy, ddl, describe, dml, explain, query
+from ..sql.tokens import Name, split
+from . import copy, ddl, describe, explain, insert, modify, query
 from .catalog import SessionCatalog
+from .change import Change
 from .guard import Guard
 from .kernel_errors import translate
-from .plan_cache import Plan
 from .result import Result, Timing
 from .settings import KERNEL_SETTINGS, SETTINGS, Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
+    from ..storage.snapshot import Snapshot
+    from ..storage.transaction import Savepoint, Transaction
     from .database import Database
     from .kernel import Cursor, Parameters
+    from .plan_cache import Plan
 
 _RETRY_PAUSE_S = 0.002
 """Pause before a conflicting statement is tried again: long enough for the winner to finish."""
+
+
+class _NotPlain(Exception):
+    """Some row of many needs the kernel's conversions: they all go the long way."""
 
 
 @dataclass(slots=True)
@@ -119,11 +125,8 @@ class Session:
             timing = Timing()
             plan, _ = self._plan(sql, timing)
             if isinstance(plan.statement, st.Insert) and plan.fast_insert is not None:
-                fast = self._writing(
-                    "INSERT", lambda t: dml.insert_fast(self, t, plan, rows), timing
-                )
-                if fast is not None:
-                    return fast
+                with suppress(_NotPlain):
+                    return self._writing("INSERT", lambda t: self._insert_fast(t, plan, rows))
             own = self._open is None
             if own:
                 self._control(st.TransactionControl("BEGIN"))
@@ -141,6 +144,12 @@ class Session:
                 self._control(st.TransactionControl("COMMIT"))
             return Result(None, count=sum(c for c in counts if c > 0))
 
+    def _insert_fast(self, transaction: Transaction, plan: Plan, rows: list[object]) -> Result:
+        result = insert.insert_fast(Change(self, transaction), plan, rows)
+        if result is None:
+            raise _NotPlain
+        return result
+
     def _run(self, text: str, parameters: Parameters, frame: FrameType | None) -> Result:
         begun = time.perf_counter()
         timing = Timing()
@@ -156,13 +165,13 @@ class Session:
                 )
             return self._dispatch(plan, parameters, frame, timing, begun)
         except duckdb.Error as error:
-            self._abort(kind)
+            self.abort(kind)
             raise self.translate(error, text) from error
         except RuntimeError as error:
-            self._abort(kind)
+            self.abort(kind)
             raise self.translate(error, text) from error
         except Error:
-            self._abort(kind)
+            self.abort(kind)
             raise
 
     def _plan(self, text: str, timing: Timing) -> tuple[Plan, bool]:
@@ -189,36 +198,34 @@ class Session:
         begun: float,
     ) -> Result:
         statement = plan.statement
+
+        def writing(operation: str, run: Callable[[Change], Result | None]) -> Result:
+            return self._writing(
+                operation, lambda t: run(Change(self, t, parameters, frame)) or Result(None)
+            )
+
         match statement:
             case st.Insert() | st.Update() | st.Delete() if self.is_temporary(statement.target):
                 return self._passthrough(plan.text, parameters)
             case st.Insert():
-                result = self._writing("INSERT", lambda t: dml.insert(
-                    self, t, plan, parameters, frame), timing)  # fmt: skip
+                result = writing("INSERT", lambda c: insert.insert(c, plan))
             case st.Update():
-                result = self._writing("UPDATE", lambda t: dml.update(
-                    self, t, statement, parameters, frame), timing)  # fmt: skip
+                result = writing("UPDATE", lambda c: modify.update(c, statement))
             case st.Delete():
-                result = self._writing("DELETE", lambda t: dml.delete(
-                    self, t, statement, parameters, frame), timing)  # fmt: skip
+                result = writing("DELETE", lambda c: modify.delete(c, statement))
             case st.CopyFrom():
-                result = self._writing("COPY", lambda t: copy.copy_from(
-                    self, t, statement, frame), timing)  # fmt: skip
+                result = writing("COPY", lambda c: copy.copy_from(c, statement))
             case st.CopyTo():
                 result = copy.copy_to(self, statement, parameters, frame)
             case st.CreateTable(temporary=True) | st.CreateView(temporary=True) | st.Temporary():
                 result = self._passthrough(plan.text, parameters)
-            case st.CreateTable(query=None) | st.CreateTable(with_rows=False):
-                result = self._writing("CREATE TABLE", lambda t: ddl.create_table(
-                    self, t, statement, parameters, frame), timing)  # fmt: skip
             case st.CreateTable():
-                result = self._writing("CREATE TABLE AS", lambda t: ddl.create_table(
-                    self, t, statement, parameters, frame), timing)  # fmt: skip
+                result = writing("CREATE TABLE", lambda c: ddl.create_table(c, statement))
             case st.Drop() if any(self.is_temporary(name) for name in statement.names):
                 result = self._passthrough(plan.text, parameters)
             case st.CreateView() | st.CreateSchema() | st.Drop() | st.Alter():
                 operation = ddl.operation(statement)
-                result = self._writing(operation, lambda t: ddl.change(self, t, statement), timing)
+                result = writing(operation, lambda c: ddl.change(self, c.transaction, statement))
             case st.Explain():
                 result = explain.explain(self, statement, parameters, frame)
             case st.Show() | st.Describe():
@@ -240,7 +247,7 @@ class Session:
         result.timing.kernel_ms += timing.kernel_ms
         result.timing.total_ms += total
         entry = self.database.log.begin(
-            plan.text, self.snapshot().version, plan_cached=False, timing=result.timing
+            plan.text, self.database.store.known_version, plan_cached=False, timing=result.timing
         )
         self.database.log.end(entry, result.rowcount, None)
         return result
@@ -280,13 +287,13 @@ class Session:
             self.temporary,
         )
 
-    def is_temporary(self, name: st.Name) -> bool:
+    def is_temporary(self, name: Name) -> bool:
         """Tell whether a name is one of the session's temporary relations."""
         if len(name.parts) == 2 and name.parts[0].lower() == "temp":
             return True
         return len(name.parts) == 1 and name.last.lower() in self.temporary
 
-    def qualify(self, name: st.Name) -> tuple[str, str]:
+    def qualify(self, name: Name) -> tuple[str, str]:
         """Schema and name of something that a statement creates or changes.
 
         Raises:
@@ -320,17 +327,14 @@ class Session:
 
     # Transactions
 
-    def _writing(
-        self, operation: str, change: Callable[[Transaction], Result | None], timing: Timing
-    ) -> Result:
+    def _writing(self, operation: str, change: Callable[[Transaction], Result]) -> Result:
         """Run a change in the open transaction, or in one of its own that is retried."""
         if self.database.read_only:
             raise Denied(
                 f"{operation}: the store was opened read-only", hint="open it without read_only"
             )
         if self._open is not None:
-            result = change(self._open.transaction)
-            return result if result is not None else Result(None)
+            return change(self._open.transaction)
         patience = time.monotonic() + self.settings.seconds("lock_timeout")
         while True:
             transaction = self.database.store.begin()
@@ -349,7 +353,7 @@ class Session:
                 if transaction.snapshot.overlay:
                     self.database.router.forget(transaction.id)
             self.database.maintenance.wake()
-            return result if result is not None else Result(None)
+            return result
 
     def _control(self, control: st.TransactionControl) -> Result:
         match control.verb:
@@ -412,7 +416,7 @@ class Session:
             opened.transaction.rollback()
             self.database.router.forget(opened.transaction.id)
 
-    def _abort(self, kind: str) -> None:
+    def abort(self, kind: str) -> None:
         """An error inside an explicit transaction aborts it, as in DuckDB."""
         if self._open is not None and self._open.explicit and kind != "TransactionControl":
             self._open.aborted = True
@@ -510,10 +514,14 @@ class Session:
         """Look up which temporary relations the session has."""
         if self._primary is None:
             return
-        rows = self._primary[0].execute(
-            "SELECT table_name FROM duckdb_tables() WHERE temporary UNION ALL "
-            "SELECT view_name FROM duckdb_views() WHERE temporary AND NOT internal"
-        ).fetchall()
+        rows = (
+            self._primary[0]
+            .execute(
+                "SELECT table_name FROM duckdb_tables() WHERE temporary UNION ALL "
+                "SELECT view_name FROM duckdb_views() WHERE temporary AND NOT internal"
+            )
+            .fetchall()
+        )
         hidden = self._primary[1]
         self.temporary = frozenset(r[0].lower() for r in rows if r[0] not in hidden)
 
@@ -558,5 +566,3 @@ def _ends(text: str) -> bool:
     """Tell whether a statement may run in an aborted transaction."""
     first = text.lstrip().split(None, 1)
     return bool(first) and first[0].rstrip(";").upper() in {"ROLLBACK", "ABORT", "COMMIT", "END"}
-
-

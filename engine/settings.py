@@ -6,13 +6,15 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ..errors import InvalidRequest
 from ..sql.names import close_matches
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 Value = int | float | str | bool | None
 
@@ -140,7 +142,7 @@ SETTINGS: Final[dict[str, Setting]] = {
             _count,
             lambda: 512,
             "plans",
-            "Plans remembered by statement text, so that a repeated statement is not planned again.",
+            "Plans remembered by statement text: a repeated statement is not planned again.",
             shared=True,
         ),
     )

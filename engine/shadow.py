@@ -7,7 +7,6 @@ and constraints mean what they mean in DuckDB, and what it refuses is refused.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,6 +17,8 @@ from ..sql.tokens import TokenStream, literal, quote
 from ..storage.effects import Column, Constraint, TableDefinition, serialize_type
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
     from .kernel import Cursor, Kernel
 
 
@@ -113,13 +114,13 @@ def _constraint(
 def _collations(sql: str) -> dict[str, str]:
     """Collations by folded column name, from a table's canonical text."""
     stream = TokenStream(sql)
-    while not stream.done and stream.word() != "(":
+    while not stream.at_end() and stream.word() != "(":
         stream.at += 1
     stream.accept("(")
     found: dict[str, str] = {}
-    while not stream.done and stream.word() != ")":
+    while not stream.at_end() and stream.word() != ")":
         name = stream.identifier().lower()
-        while not stream.done and stream.word() not in {",", ")"}:
+        while not stream.at_end() and stream.word() not in {",", ")"}:
             if stream.accept("COLLATE"):
                 found[name] = stream.name().dotted
             else:
@@ -159,6 +160,11 @@ def column_of(shadow: ShadowColumn, column_id: int) -> Column:
     )
 
 
+def plain_column(column_id: int, name: str, sql_type: str) -> Column:
+    """A nullable column without default, as a query's columns are."""
+    return column_of(ShadowColumn(name, sql_type, True, None, None), column_id)
+
+
 def define(shadow: ShadowTable, table_id: str, schema: str, name: str) -> TableDefinition:
     """A shadow table as a new table's definition."""
     columns = tuple(column_of(c, number) for number, c in enumerate(shadow.columns, 1))
@@ -188,21 +194,31 @@ def render(definition: TableDefinition, target: str) -> str:
         definition: The table.
         target: Qualified name to create it under.
     """
-    names = {c.id: quote(c.name) for c in definition.columns}
-    items = []
+    return f"CREATE TABLE {target} ({', '.join(column_clauses(definition, quote))})"
+
+
+def column_clauses(definition: TableDefinition, spell: Callable[[str], str]) -> list[str]:
+    """What stands in the parentheses of a table's CREATE TABLE: columns, then constraints.
+
+    Args:
+        definition: The table.
+        spell: Writes a name as an identifier.
+    """
+    names = {c.id: spell(c.name) for c in definition.columns}
+    clauses = []
     for column in definition.columns:
-        item = f"{quote(column.name)} {column.type}"
+        clause = f"{names[column.id]} {column.type}"
         if column.collation:
-            item += f" COLLATE {column.collation}"
+            clause += f" COLLATE {column.collation}"
         if column.default is not None:
-            item += f" DEFAULT ({column.default})"
+            clause += f" DEFAULT ({column.default})"
         if not column.nullable:
-            item += " NOT NULL"
-        items.append(item)
+            clause += " NOT NULL"
+        clauses.append(clause)
     for constraint in definition.constraints:
         if constraint.kind == "check":
-            items.append(f"CHECK ({constraint.expression})")
+            clauses.append(f"CHECK ({constraint.expression})")
         else:
             kind = constraint.kind.replace("_", " ").upper()
-            items.append(f"{kind} ({', '.join(names[c] for c in constraint.columns)})")
-    return f"CREATE TABLE {target} ({', '.join(items)})"
+            clauses.append(f"{kind} ({', '.join(names[c] for c in constraint.columns)})")
+    return clauses

@@ -9,7 +9,6 @@ rows to delete can say which they were.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,13 +19,15 @@ import pyarrow as pa
 from ..sql.column_types import column_type
 from ..sql.predicate import storage_value
 from ..sql.tokens import quote
-from ..storage.effects import Column, RowGroup, TableDefinition
 from ..storage.row_group import read_row_group, read_row_ids, stored_schema, without
 from ..storage.scan import group_may_match
 from .delta import DELTA_ROWS_MAX, Delta, ranges
 from .hot_tier import HotSegment, native_name
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ..storage.effects import Column, RowGroup, TableDefinition
     from ..storage.snapshot import TableState
     from ..storage.store import Store
     from .leaf_source import Comparison
@@ -142,9 +143,7 @@ def hot_part(state: TableState, store: Store, segment: HotSegment) -> Part:
     return Part("hot", source, groups, segment.offsets, gone, deleted, _live(state, groups))
 
 
-def delta_part(
-    state: TableState, store: Store, groups: Sequence[RowGroup], delta: Delta
-) -> Part:
+def delta_part(state: TableState, store: Store, groups: Sequence[RowGroup], delta: Delta) -> Part:
     """The part of a table that lies in a delta."""
     spans = ranges(groups, delta)
     conditions: tuple[str, ...] = ()
@@ -186,7 +185,7 @@ def select_columns(columns: Sequence[Column], part: Part) -> str:
     """The select list that gives a part's columns the user's names."""
     if part.kind == "stream":
         return ", ".join(
-            f'{column_type(c.type, collation=c.collation).from_storage(quote(str(c.id)))} '
+            f"{column_type(c.type, collation=c.collation).from_storage(quote(str(c.id)))} "
             f"AS {quote(c.name)}"
             for c in columns
         )
@@ -209,9 +208,7 @@ class StreamedGroups:
 
     def schema(self) -> pa.Schema:
         """The stored columns by id, and the position."""
-        return stored_schema(self.state.definition.columns).append(
-            pa.field(POSITION, pa.int64())
-        )
+        return stored_schema(self.state.definition.columns).append(pa.field(POSITION, pa.int64()))
 
     def rows(self) -> int:
         """Live rows."""
@@ -233,17 +230,15 @@ class StreamedGroups:
             arrays = dict(zip([str(c.id) for c in wanted], batch.columns, strict=False))
             if POSITION in columns or not wanted:
                 arrays[POSITION] = pa.array(np.arange(start, start + group.rows, dtype=np.int64))
-            batch = pa.RecordBatch.from_pydict({
-                name: arrays[name] for name in (columns or (POSITION,))
-            })
+            batch = pa.RecordBatch.from_pydict(
+                {name: arrays[name] for name in (columns or (POSITION,))}
+            )
             for vector in _merged(self.state, self.store, group):
                 batch = without(batch, vector)
             yield batch
 
 
-def _merged(
-    state: TableState, store: Store, group: RowGroup
-) -> Iterator[npt.NDArray[np.uint32]]:
+def _merged(state: TableState, store: Store, group: RowGroup) -> Iterator[npt.NDArray[np.uint32]]:
     vectors = [v.positions(store.pages) for v in state.deletes.get(group.id, ())]
     if vectors:
         yield np.concatenate(vectors)
@@ -264,4 +259,3 @@ def _stored(
         constant: object = stored if op == "in" else (stored[0] if stored else None)
         usable.append((column.id, op, constant))
     return usable
-

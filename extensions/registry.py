@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from ..errors import InternalError
 from ..sql.provider import SystemRelation
-from ..storage.snapshot import Snapshot
-from ..storage.store import Store
+
+if TYPE_CHECKING:
+    from ..storage.snapshot import Snapshot
+    from ..storage.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,4 +68,3 @@ def builtin_registry() -> Registry:
     registry = Registry()
     register(registry)
     return registry
-

@@ -10,15 +10,15 @@ would be an error, so anything that is not understood widens the answer.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 from sqlglot.optimizer.scope import Scope, traverse_scope
 from sqlglot.optimizer.simplify import simplify
-from sqlglot.tokens import TokenType
+from sqlglot.tokenizer_core import TokenType
 
 from ..errors import UnknownName
 from .logical import Leaf, LogicalPlan, Occurrence
@@ -26,6 +26,9 @@ from .names import close_matches
 from .predicate import Constant, Predicate
 from .provider import Catalog, Relation, RelationKind
 from .tokens import tokenize
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 VIEW_DEPTH_MAX = 64
 """Views nested deeper than this are taken for a cycle."""
@@ -221,11 +224,12 @@ class _ScopeReading:
             if folded == alias:
                 self.columns[alias] = None  # the row itself, as a value
                 explained = True
-            elif not qualifier or qualifier.lower() == alias:
-                if any(c.name.lower() == folded for c in relation.columns):
-                    if wanted is not None:
-                        wanted.add(folded)
-                    explained = explained or bool(qualifier)
+            elif qualifier.lower() in {"", alias} and any(
+                c.name.lower() == folded for c in relation.columns
+            ):
+                if wanted is not None:
+                    wanted.add(folded)
+                explained = explained or bool(qualifier)
         if not explained:
             self.loose.add(folded)
             # A qualifier may also be a column whose field is taken.
@@ -296,8 +300,8 @@ def _simple(
     condition: exp.Expr,
 ) -> Iterable[tuple[exp.Column, str, tuple[Constant, ...]]]:
     """Comparisons of a column with constants that a condition amounts to."""
-    op = _OPERATORS.get(type(condition))
-    if op is not None:
+    if isinstance(condition, exp.Binary) and type(condition) in _OPERATORS:
+        op = _OPERATORS[type(condition)]
         left, right = condition.left.unnest(), condition.right.unnest()
         if isinstance(right, exp.Column) and not isinstance(left, exp.Column):
             left, right, op = right, left, _MIRRORED[op]
@@ -327,7 +331,7 @@ def _simple(
             yield inner.this, "is not null", ()
 
 
-def _constant(node: exp.Expr) -> Constant | None:  # noqa: PLR0911 - one arm a kind of constant
+def _constant(node: exp.Expr) -> Constant | None:
     node = node.unnest()
     if isinstance(node, exp.Placeholder):
         return Constant(node.name, "parameter") if node.name else None
@@ -339,9 +343,9 @@ def _constant(node: exp.Expr) -> Constant | None:  # noqa: PLR0911 - one arm a k
         return Constant(node.name, "string" if node.is_string else "number")
     if isinstance(node, exp.Neg) and isinstance(node.this, exp.Literal):
         return Constant(f"-{node.this.name}", "number") if not node.this.is_string else None
-    if isinstance(node, exp.Cast) and isinstance(node.this, exp.Literal) and node.this.is_string:
-        if node.to.this in {exp.DType.DATE, exp.DType.TIMESTAMP, exp.DType.TEXT}:
-            return Constant(node.this.name, "string")
+    if isinstance(node, exp.Cast) and isinstance(node.this, exp.Literal):
+        plain = node.to.this in {exp.DType.DATE, exp.DType.TIMESTAMP, exp.DType.TEXT}
+        return Constant(node.this.name, "string") if plain and node.this.is_string else None
     if isinstance(node, exp.Add | exp.Sub) and not any(node.find_all(exp.Column, exp.Query)):
         folded = simplify(node.copy(), dialect="duckdb")
         if not isinstance(folded, exp.Add | exp.Sub):

@@ -7,9 +7,11 @@ found out about the reading. A plan that exists is valid: leaves are distinct.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from .predicate import Predicate
-from .provider import Relation
+if TYPE_CHECKING:
+    from .predicate import Predicate
+    from .provider import Relation
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 def close_matches(name: str, candidates: Iterable[str], *, at_most: int = 3) -> tuple[str, ...]:

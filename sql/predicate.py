@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 COMPARISONS: Final = frozenset({"=", "<", "<=", ">", ">=", "!="})
 _EPOCH = datetime.date(1970, 1, 1)
@@ -63,8 +65,8 @@ class Predicate:
     constants: tuple[Constant, ...] = ()
 
     def __str__(self) -> str:
-        shown = [f"${c.text}" if c.kind == "parameter" else
-                 (f"'{c.text}'" if c.kind == "string" else c.text) for c in self.constants]  # fmt: skip
+        forms = {"parameter": "${}", "string": "'{}'"}
+        shown = [forms.get(c.kind, "{}").format(c.text) for c in self.constants]
         if self.op == "in":
             return f"{self.column} IN ({', '.join(shown)})"
         return " ".join([self.column, self.op.upper(), *shown])
@@ -82,7 +84,7 @@ class Predicate:
         return known if len(known) == len(values) else None
 
 
-def storage_value(value: object, sql_type: str) -> StorageValue | None:  # noqa: PLR0911 - a type each
+def storage_value(value: object, sql_type: str) -> StorageValue | None:
     """Convert a Python value to the stored form of a SQL type, None when that is not exact.
 
     Integers stay integers, decimals become unscaled integers, dates days and timestamps units

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import pyarrow as pa
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-from .predicate import Predicate
+    import pyarrow as pa
+
+    from .predicate import Predicate
 
 
 class RelationKind(Enum):

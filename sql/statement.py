@@ -222,7 +222,9 @@ Statement = (
     | Other
 )
 
-_QUERY_WORDS = frozenset({"SELECT", "FROM", "VALUES", "TABLE", "PIVOT", "UNPIVOT", "SUMMARIZE", "("})
+_QUERY_WORDS = frozenset(
+    {"SELECT", "FROM", "VALUES", "TABLE", "PIVOT", "UNPIVOT", "SUMMARIZE", "("}
+)
 _END_CLAUSES = ("RETURNING", ";")
 
 
@@ -253,7 +255,7 @@ def _with(stream: TokenStream) -> Statement:
     start = stream.offset
     stream.accept("WITH")
     stream.accept("RECURSIVE")
-    while not stream.done:
+    while not stream.at_end():
         stream.identifier()
         while stream.word() not in {"AS", ""}:
             stream.skip_balanced()
@@ -317,7 +319,7 @@ def _conflict_clause(stream: TokenStream) -> bool:
     """Tell whether ON CONFLICT comes outside brackets; ON may also belong to a join."""
     at = stream.at
     found = False
-    while not stream.done:
+    while not stream.at_end():
         if stream.word() == "ON" and stream.word(1) == "CONFLICT":
             found = True
             break
@@ -333,7 +335,7 @@ def _returning(stream: TokenStream) -> str | None:
 def _alias(stream: TokenStream, *stop: str) -> str | None:
     if stream.accept("AS"):
         return stream.identifier()
-    if not stream.done and stream.word() not in {*stop, ";"}:
+    if not stream.at_end() and stream.word() not in {*stop, ";"}:
         return stream.identifier()
     return None
 
@@ -394,9 +396,7 @@ def _create(stream: TokenStream) -> Statement:
     return _create_table(stream, name, (or_replace, if_not_exists, temporary))
 
 
-def _create_table(
-    stream: TokenStream, name: Name, flags: tuple[bool, bool, bool]
-) -> CreateTable:
+def _create_table(stream: TokenStream, name: Name, flags: tuple[bool, bool, bool]) -> CreateTable:
     start = stream.offset
     columns, query, with_rows = None, None, True
     at = stream.at
@@ -484,10 +484,10 @@ def _options(stream: TokenStream) -> tuple[tuple[str, str | None], ...]:
     stream.accept("WITH")
     parenthesised = stream.accept("(")
     options: list[tuple[str, str | None]] = []
-    while not stream.done and stream.word() not in {")", ";"}:
+    while not stream.at_end() and stream.word() not in {")", ";"}:
         option = stream.identifier().lower()
         start = stream.offset
-        while not stream.done and stream.word() not in {",", ")", ";"}:
+        while not stream.at_end() and stream.word() not in {",", ")", ";"}:
             stream.skip_balanced()
             if not parenthesised:
                 break
@@ -528,10 +528,7 @@ def _set(stream: TokenStream) -> Statement:
         return Temporary(stream.sql, stream.name())
     for scope in ("SESSION", "LOCAL", "GLOBAL"):
         stream.accept(scope)
-    if stream.accept("TIME", "ZONE"):
-        name = "timezone"
-    else:
-        name = stream.identifier().lower()
+    name = "timezone" if stream.accept("TIME", "ZONE") else stream.identifier().lower()
     if not (stream.accept("=") or stream.accept("TO")) and name != "timezone":
         raise stream.error("expected = or TO")
     return SetOption(name, stream.text_until(";").strip(), stream.sql)
@@ -557,7 +554,7 @@ def _describe(stream: TokenStream) -> Statement:
         return Query(stream.sql)
     at = stream.at
     name = stream.name()
-    if stream.done or stream.word() == ";":
+    if stream.at_end() or stream.word() == ";":
         return Describe(name)
     stream.at = at
     return Query(stream.sql)

@@ -6,22 +6,24 @@ position: what the kernel sees is the user's dialect, not a generator's idea of 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from sqlglot.dialects import DuckDB
 from sqlglot.errors import TokenError
-from sqlglot.tokens import Token, TokenType
+from sqlglot.tokenizer_core import Token, TokenType
 
 from ..errors import ParseError
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-class _Dialect(DuckDB):
+
+class _Dialect(DuckDB):  # type: ignore[misc]
     """DuckDB's dialect, except that no word swallows the rest of a statement as one string."""
 
-    class Tokenizer(DuckDB.Tokenizer):
+    class Tokenizer(DuckDB.Tokenizer):  # type: ignore[misc]
         COMMANDS: ClassVar[set[TokenType]] = set()
 
 
@@ -121,15 +123,14 @@ class TokenStream:
         self.tokens: Sequence[Token] = _tokenize_cached(sql)
         self.at = 0
 
-    @property
-    def done(self) -> bool:
+    def at_end(self) -> bool:
         """True behind the last token."""
         return self.at >= len(self.tokens)
 
     @property
     def offset(self) -> int:
         """Offset of the next token, or of the end of the text."""
-        return len(self.sql) if self.done else self.tokens[self.at].start
+        return len(self.sql) if self.at_end() else self.tokens[self.at].start
 
     @property
     def behind(self) -> int:
@@ -168,7 +169,7 @@ class TokenStream:
 
     def identifier(self) -> str:
         """Read one identifier, unquoted."""
-        if self.done:
+        if self.at_end():
             raise self.error("expected a name")
         token = self.tokens[self.at]
         quoted = token.token_type is TokenType.IDENTIFIER
@@ -198,7 +199,7 @@ class TokenStream:
     def skip_balanced(self) -> None:
         """Step over one token, or over a whole bracketed group."""
         depth = 0
-        while not self.done:
+        while not self.at_end():
             kind = self.tokens[self.at].token_type
             depth += (kind in _OPEN) - (kind in _CLOSE)
             self.at += 1
@@ -209,7 +210,7 @@ class TokenStream:
         """The text up to the first of some words outside brackets, or to the end."""
         start = self.offset
         stop = start
-        while not self.done:
+        while not self.at_end():
             # IS DISTINCT FROM is an operator, not the beginning of a FROM clause.
             operator = self.word() == "FROM" and self.at > 0 and self.word(-1) == "DISTINCT"
             if self.word() in words and not operator:

@@ -6,7 +6,7 @@ one before it, or for the log from its beginning (``docs/format/checkpoint.md``)
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import msgpack
 
@@ -23,6 +23,9 @@ from .effects_wire import (
 )
 from .record import frame, unframe, unpack
 from .snapshot import CommitInfo, RowGroupList, Snapshot, TableState
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 FOLDER = "log/checkpoints"
 _MAGIC = b"PLCK"
@@ -83,15 +86,15 @@ def decode(content: bytes, *, store_id: bytes, name: str) -> tuple[Snapshot, lis
         catalog_version = int(str(wire[4]))
         states = {}
         for table in tables:
-            definition = definition_from_wire(table[0])  # type: ignore[index]
-            groups = RowGroupList([row_group_from_wire(g) for g in table[1]])  # type: ignore[index]
+            definition = definition_from_wire(table[0])
+            groups = RowGroupList([row_group_from_wire(g) for g in table[1]])
             deletes = {
                 g: tuple(vector_from_wire(v) for v in vectors)
-                for g, vectors in table[2]  # type: ignore[index]
+                for g, vectors in table[2]
             }
-            states[definition.id] = TableState(definition, groups, deletes, *table[3:6])  # type: ignore[index]
-        stored = [View(v[0], v[1], v[2], tuple(v[3]), v[4]) for v in views]  # type: ignore[index]
-        history = [CommitInfo(*commit[:8]) for commit in commits]  # type: ignore[index]
+            states[definition.id] = TableState(definition, groups, deletes, *table[3:6])
+        stored = [View(v[0], v[1], v[2], tuple(v[3]), v[4]) for v in views]
+        history = [CommitInfo(*commit[:8]) for commit in commits]
     except (IndexError, TypeError, ValueError) as error:
         raise Corrupt(f"{name} cannot be read: {error}", file=name, offset=0) from error
     snapshot = Snapshot(

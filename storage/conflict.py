@@ -8,9 +8,9 @@ their positions.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from ..errors import Conflict
 from .delete_vector import overlap
@@ -28,7 +28,11 @@ from .effects import (
     Rewrite,
     View,
 )
-from .page_store import PageStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from .page_store import PageStore
 
 
 class Kind(Enum):

@@ -45,7 +45,7 @@ def encode(positions: Positions) -> bytes:
     else:
         deltas = np.diff(positions, prepend=np.uint32(0)).astype("<u4")
         kind, raw = _DELTAS, deltas.tobytes()
-    packed = codec.compress(raw, asbytes=True)
+    packed: bytes = codec.compress(raw, asbytes=True)
     return bytes([kind]) + len(raw).to_bytes(4, "little") + packed
 
 

@@ -12,8 +12,10 @@ Implementations: ``local_device.LocalDevice`` (a directory) and
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class AppendFile(Protocol):

@@ -8,19 +8,22 @@ version name changes no byte. The wire form of each effect is a list that starts
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from ..errors import Corrupt
 from . import delete_vector
-from .delete_vector import Positions
 from .page import PageKind, PageRef
-from .page_store import PageStore
-from .zone_map import ZoneMap
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .delete_vector import Positions
+    from .page_store import PageStore
+    from .zone_map import ZoneMap
 
 ROW_ID_COLUMN = -1
 """Column id of explicit row ids, in row groups whose rows had an earlier home."""
@@ -36,7 +39,7 @@ def _arrow_type(serialized: bytes) -> pa.DataType:
 @lru_cache(maxsize=1024)
 def serialize_type(arrow_type: pa.DataType) -> bytes:
     """Return an Arrow type in its IPC form, as ``Column.arrow`` holds it."""
-    return pa.schema([pa.field("", arrow_type)]).serialize().to_pybytes()
+    return bytes(pa.schema([pa.field("", arrow_type)]).serialize())
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,16 +200,22 @@ class DeleteVector:
 
 @dataclass(frozen=True, slots=True)
 class CreateSchema:
+    """Create a schema."""
+
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class DropSchema:
+    """Drop a schema; its relations are dropped by effects of their own."""
+
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class CreateTable:
+    """Create a table without rows."""
+
     definition: TableDefinition
 
 
@@ -219,6 +228,8 @@ class AlterTable:
 
 @dataclass(frozen=True, slots=True)
 class DropTable:
+    """Drop a table and its rows."""
+
     table: str
 
 
@@ -243,6 +254,8 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class DropView:
+    """Drop a view."""
+
     schema: str
     name: str
 

@@ -34,10 +34,12 @@ from .zone_map import ZoneMap
 
 
 def page_to_wire(page: PageRef) -> Wire:
+    """Flatten a page reference."""
     return [page.segment, page.offset, page.length, page.checksum]
 
 
 def page_from_wire(wire: Wire) -> PageRef:
+    """Rebuild a page reference."""
     return PageRef(wire[0], wire[1], wire[2], wire[3])
 
 
@@ -117,15 +119,17 @@ def definition_from_wire(wire: Wire) -> TableDefinition:
 
 
 def vector_to_wire(vector: DeleteVector) -> Wire:
+    """Flatten a delete vector."""
     page = None if vector.page is None else page_to_wire(vector.page)
     return [vector.count, vector.payload, page]
 
 
 def vector_from_wire(wire: Wire) -> DeleteVector:
+    """Rebuild a delete vector."""
     return DeleteVector(wire[0], wire[1], None if wire[2] is None else page_from_wire(wire[2]))
 
 
-def to_wire(effect: Effect) -> Wire:  # noqa: PLR0911 - one arm an effect
+def to_wire(effect: Effect) -> Wire:
     """Flatten an effect; ``from_wire`` reverses it."""
     match effect:
         case CreateSchema(name):
@@ -150,7 +154,7 @@ def to_wire(effect: Effect) -> Wire:  # noqa: PLR0911 - one arm an effect
             return ["rewrite", table, list(removed), [row_group_to_wire(g) for g in added]]
 
 
-def from_wire(wire: Any) -> Effect:  # noqa: PLR0911 - one arm an effect
+def from_wire(wire: Any) -> Effect:
     """Rebuild an effect.
 
     Raises:

@@ -15,12 +15,15 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import threading
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from .device import Device
-from .effects import RowGroup, TableDefinition
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from .device import Device
+    from .effects import RowGroup, TableDefinition
 
 FOLDER = "hot"
 _SUFFIX = ".duckdb"
@@ -105,7 +108,7 @@ class HotDirectory:
     @staticmethod
     def _parse(name: str) -> HotFile | None:
         parts = name.removesuffix(_SUFFIX).split("-")
-        if not name.endswith(_SUFFIX) or len(parts) != 4 or not parts[3].isdigit():
+        if not name.endswith(_SUFFIX) or len(parts) != 4 or not parts[3].isdecimal():
             return None
         return HotFile(name, parts[0], parts[1], parts[2], int(parts[3]))
 
@@ -122,7 +125,9 @@ class HotDirectory:
             return None
         path = self._device.local_path(f"{FOLDER}/{file.name}")
         if not self.read_only:
-            self._device.touch(f"{FOLDER}/{file.name}")  # the budget drops what was used longest ago
+            self._device.touch(
+                f"{FOLDER}/{file.name}"
+            )  # the budget drops what was used longest ago
         return path
 
     def staging_name(self, random: bytes) -> str:

@@ -13,12 +13,16 @@ import mmap
 import os
 import secrets
 import threading
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import NotAStore, OutcomeUnknown, StorageFull
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_FOLDERS = ("log", "log/checkpoints", "segments", "hot", "tmp")
+_STAGING = "tmp"
+_FOLDERS = ("log", "log/checkpoints", "segments", "hot", _STAGING)
 _datasync = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
 _IOV_MAX = 512  # buffers one writev takes; POSIX promises 16, Linux and macOS give 1024
 
@@ -99,27 +103,54 @@ class _LocalAppendFile:
             self._descriptor = -1
 
 
+class _Folders:
+    """Descriptors of a store's folders, opened once: they are synced with every commit."""
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+        self._open: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def descriptor(self, folder: str) -> int:
+        """Descriptor of a folder, valid until ``close``."""
+        with self._lock:
+            known = self._open.get(folder)
+            if known is None:
+                flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+                known = os.open(f"{self._root}/{folder}", flags)
+                self._open[folder] = known
+            return known
+
+    def close(self) -> None:
+        """Release the descriptors."""
+        with self._lock:
+            for descriptor in self._open.values():
+                os.close(descriptor)
+            self._open.clear()
+
+
 class _LocalStagedFile:
     """A synced file without a name, or with a temporary one where O_TMPFILE is missing."""
 
-    __slots__ = ("_descriptor", "_root", "_temporary")
+    __slots__ = ("_descriptor", "_folders", "_root", "_temporary")
 
-    def __init__(self, root: Path, content: bytes) -> None:
+    def __init__(self, root: str, folders: _Folders, content: bytes) -> None:
         self._root = root
-        self._temporary: Path | None = None
+        self._folders = folders
+        self._temporary: str | None = None
         flags = getattr(os, "O_TMPFILE", 0)
         try:
             if flags:
                 try:
                     self._descriptor = os.open(
-                        root / "tmp", os.O_WRONLY | flags | os.O_CLOEXEC, 0o600
+                        f"{root}/{_STAGING}", os.O_WRONLY | flags | os.O_CLOEXEC, 0o600
                     )
                 except OSError as error:
                     if error.errno not in {errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT}:
                         raise
                     flags = 0
             if not flags:
-                self._temporary = root / "tmp" / secrets.token_hex(16)
+                self._temporary = f"{root}/{_STAGING}/{secrets.token_hex(16)}"
                 self._descriptor = os.open(
                     self._temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600
                 )
@@ -141,23 +172,19 @@ class _LocalStagedFile:
             raise
 
     def link(self, name: str) -> bool:
-        target = self._root / name
+        folder, _, base = name.rpartition("/")
         try:
             if self._temporary is None:
                 # Naming dst_dir_fd makes CPython call linkat; plain link(2) of a /proc path
                 # would cross devices.
-                directory = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-                try:
-                    os.link(
-                        f"/proc/self/fd/{self._descriptor}",
-                        target.name,
-                        dst_dir_fd=directory,
-                        follow_symlinks=True,
-                    )
-                finally:
-                    os.close(directory)
+                os.link(
+                    f"/proc/self/fd/{self._descriptor}",
+                    base,
+                    dst_dir_fd=self._folders.descriptor(folder),
+                    follow_symlinks=True,
+                )
             else:
-                os.link(self._temporary, target)
+                os.link(self._temporary, f"{self._root}/{name}")
         except FileExistsError:
             return False
         except OSError as error:
@@ -172,7 +199,7 @@ class _LocalStagedFile:
             self._descriptor = -1
         if self._temporary is not None:
             with contextlib.suppress(FileNotFoundError):
-                self._temporary.unlink()
+                os.unlink(self._temporary)
             self._temporary = None
 
 
@@ -190,6 +217,8 @@ class LocalDevice:
 
     def __init__(self, root: Path, *, create: bool) -> None:
         self._root = root
+        self._prefix = str(root)
+        self._folders = _Folders(self._prefix)
         self._maps: dict[str, mmap.mmap] = {}
         self._maps_lock = threading.Lock()
         if root.exists() and not root.is_dir():
@@ -231,13 +260,14 @@ class LocalDevice:
         return _LocalAppendFile(self._root / name, name)
 
     def stage(self, content: bytes) -> _LocalStagedFile:
-        return _LocalStagedFile(self._root, content)
+        return _LocalStagedFile(self._prefix, self._folders, content)
 
     def exists(self, name: str) -> bool:
-        return os.path.exists(f"{self._root}/{name}")
+        return os.path.exists(f"{self._prefix}/{name}")
 
     def read(self, name: str) -> bytes:
-        return (self._root / name).read_bytes()
+        with open(f"{self._prefix}/{name}", "rb", buffering=0) as file:
+            return file.read()
 
     def map(self, name: str, offset: int, length: int) -> memoryview:
         if length == 0:
@@ -274,16 +304,13 @@ class LocalDevice:
             self._maps.pop(name, None)
 
     def sync_directory(self, folder: str) -> None:
-        descriptor = os.open(self._root / folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            os.fsync(descriptor)
+            os.fsync(self._folders.descriptor(folder))
         except OSError as error:
             raise OutcomeUnknown(
                 f"syncing the directory {folder} failed ({error.strerror})",
                 hint="reconnect: a fresh read of the store decides",
             ) from error
-        finally:
-            os.close(descriptor)
 
     def local_path(self, name: str) -> Path | None:
         return self._root / name
@@ -305,3 +332,4 @@ class LocalDevice:
     def close(self) -> None:
         with self._maps_lock:
             self._maps.clear()
+        self._folders.close()

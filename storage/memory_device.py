@@ -7,7 +7,10 @@ Derived hot files cannot live here, because the kernel attaches files by path;
 from __future__ import annotations
 
 import threading
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class _MemoryAppendFile:
@@ -58,7 +61,10 @@ class MemoryDevice:
 
     def _link(self, name: str, content: bytes) -> bool:
         with self._lock:
-            return self._files.setdefault(name, content) is content
+            if name in self._files:
+                return False
+            self._files[name] = content
+            return True
 
     def create(self, name: str) -> _MemoryAppendFile:
         content = bytearray()
@@ -69,8 +75,7 @@ class MemoryDevice:
         return _MemoryAppendFile(content, self._lock)
 
     def stage(self, content: bytes) -> _MemoryStagedFile:
-        # A private copy: two equal records must stay two objects for link's identity test.
-        return _MemoryStagedFile(self, bytes(bytearray(content)))
+        return _MemoryStagedFile(self, bytes(content))
 
     def exists(self, name: str) -> bool:
         return name in self._files

@@ -8,11 +8,9 @@ the next one until they are large enough to be sealed.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from ..errors import Corrupt
-from .device import AppendFile, Device
-from .environment import Environment
 from .page import (
     HEADER_BYTES,
     PAGE_ALIGNMENT,
@@ -23,6 +21,12 @@ from .page import (
     segment_name,
     verify,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .device import AppendFile, Device
+    from .environment import Environment
 
 SEGMENT_BYTES_MAX = 1 << 30
 """A segment is sealed once it is this large: few files, yet reclaimed in bearable pieces."""

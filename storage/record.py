@@ -10,14 +10,17 @@ from __future__ import annotations
 import hashlib
 import struct
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import msgpack
 import pyarrow as pa
 import xxhash
 
 from ..errors import Corrupt, FormatTooNew
-from .effects import Effect
 from .effects_wire import from_wire, to_wire
+
+if TYPE_CHECKING:
+    from .effects import Effect
 
 RECORD_FORMAT = 1
 GENESIS_HASH = bytes(32)
@@ -103,8 +106,6 @@ def unframe(
     )
     if found != magic:
         raise corrupt("it does not begin as it should")
-    if version > RECORD_FORMAT:
-        raise FormatTooNew(f"{name} has format {version}, this version reads {RECORD_FORMAT}")
     if store != store_id:
         raise corrupt("it belongs to another store")
     body = content[_HEADER.size :]
@@ -116,8 +117,17 @@ def unframe(
     digest.update(body)
     if digest.intdigest() != checksum:
         raise corrupt("its checksum does not match its bytes")
+    # Only now: a flipped bit must not pass for a later version.
+    if version > RECORD_FORMAT:
+        raise FormatTooNew(
+            f"{name} has format {version}, this version reads up to {RECORD_FORMAT}",
+            hint="upgrade pagelake",
+        )
     if flags & _COMPRESSED:
-        body = pa.Codec("zstd").decompress(body, decompressed_size=raw, asbytes=True)
+        try:
+            body = pa.Codec("zstd").decompress(body, decompressed_size=raw, asbytes=True)
+        except (OSError, pa.ArrowInvalid) as error:
+            raise corrupt(f"its body cannot be decompressed: {error}") from error
     return body, base, base_hash, time_us
 
 
@@ -166,7 +176,7 @@ def decode(content: bytes, *, store_id: bytes, name: str) -> Record:
     )
 
 
-def unpack(body: bytes, name: str) -> list[list[object]]:
+def unpack(body: bytes, name: str) -> list[Any]:
     """Decode a msgpack body that must be a list of lists."""
     try:
         wire = msgpack.unpackb(body, strict_map_key=False, use_list=True)

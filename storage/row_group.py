@@ -8,8 +8,6 @@ being encoded. Reading decodes the columns asked for, verified.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -24,11 +22,14 @@ from .effects import ROW_ID_COLUMN, Column, ColumnChunk, RowGroup, TableDefiniti
 from .encoding import EncodedChunk, EncodingChoice, decode, encode_column
 from .page import PageKind
 from .sketch import Sketch
-from .transaction import Transaction
 from .zone_map import ZoneMap
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from concurrent.futures import Future
+
     from .store import Store
+    from .transaction import Transaction
 
 INLINE_BYTES_MAX = 64 << 10
 """Batches up to this size travel inside the commit record: no segment, no second sync."""
@@ -126,16 +127,10 @@ class RowGroupWriter:
             return None
         arrays = [flat(column) for column in table.columns]
         batch = pa.RecordBatch.from_arrays(arrays, schema=table.schema)
-        message = batch.serialize()
-        if message.size > INLINE_BYTES_MAX:
-            return None
-        self.rows += table.num_rows
-        return RowGroup(
-            self.transaction.next_row_group_id(),
-            table.num_rows,
-            inline=message.to_pybytes(),
-            inline_columns=tuple(self.columns),
-        )
+        group = inline_row_group(self.transaction, batch, self.columns)
+        if group is not None:
+            self.rows += group.rows
+        return group
 
     def _encode(self, table: pa.Table) -> list[Future[_Encoded]]:
         submit = self.store.executor.submit
@@ -156,6 +151,21 @@ class RowGroupWriter:
             chunks[column] = ColumnChunk(page, chunk.codec, zone, packed)
         self.rows += rows
         return RowGroup(self.transaction.next_row_group_id(), rows, chunks)
+
+
+def inline_row_group(
+    transaction: Transaction, batch: pa.RecordBatch, columns: Sequence[int]
+) -> RowGroup | None:
+    """A small batch as a row group inside the commit record, None when it is too large."""
+    message = batch.serialize()
+    if message.size > INLINE_BYTES_MAX or batch.num_rows > INLINE_ROWS_MAX:
+        return None
+    return RowGroup(
+        transaction.next_row_group_id(),
+        batch.num_rows,
+        inline=message.to_pybytes(),
+        inline_columns=tuple(columns),
+    )
 
 
 def _chain(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-from .effects import RowGroup
 from .zone_map import Operator, may_match
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .effects import RowGroup
 
 StoredPredicate = tuple[int, str, object]
 """(column id, operator, stored value or list of values)"""

@@ -218,10 +218,11 @@ class Snapshot:
     def table(self, schema: str, name: str) -> TableState | None:
         """Find a table by name, regardless of case."""
         if len(self._names) != len(self.tables):
-            self._names.clear()
-            for table, state in self.tables.items():
-                key = (state.definition.schema.lower(), state.definition.name.lower())
-                self._names[key] = table
+            # In one step: other threads look names up meanwhile.
+            self._names.update({
+                (state.definition.schema.lower(), state.definition.name.lower()): table
+                for table, state in self.tables.items()
+            })
         table_id = self._names.get((schema.lower(), name.lower()))
         return None if table_id is None else self.tables[table_id]
 
@@ -229,9 +230,7 @@ class Snapshot:
         """Find a view by name, regardless of case."""
         return self.views.get((schema.lower(), name.lower()))
 
-    def apply(
-        self, effects: Iterable[Effect], *, version: int, in_place: bool = False
-    ) -> Snapshot:
+    def apply(self, effects: Iterable[Effect], *, version: int, in_place: bool = False) -> Snapshot:
         """Return the snapshot after some effects, with this snapshot's version kept.
 
         Args:

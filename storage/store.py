@@ -13,20 +13,24 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from os import cpu_count
+from typing import TYPE_CHECKING
 
 from ..errors import Conflict, Corrupt, Denied, FormatTooNew, NotAStore, OutcomeUnknown
 from . import checkpoint as checkpoints
 from .conflict import Footprint, check
-from .device import Device
 from .environment import Environment
 from .page_store import PageStore
 from .record import CommittedTransaction, Record, decode, encode, record_hash
 from .snapshot import CommitInfo, Snapshot, commit_info
 from .transaction import Transaction
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from .device import Device
 
 STORE_FORMAT = 1
 GROUP_COMMIT_MAX = 256
@@ -153,6 +157,11 @@ class Store:
             self.refresh()
         return self._snapshot
 
+    @property
+    def known_version(self) -> int:
+        """The newest version that this process has seen, without looking for newer ones."""
+        return self._snapshot.version
+
     def history(self) -> Sequence[CommitInfo]:
         """What is known of each version, oldest first."""
         return self._history
@@ -257,7 +266,7 @@ class Store:
         try:
             with self._log_lock:
                 self._commit_batch(batch)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - handed to everybody who waits for it
             for request in batch:
                 if not request.version and request.error is None:
                     request.error = error

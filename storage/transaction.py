@@ -6,19 +6,20 @@ effects applied.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ..errors import Closed
-from .delete_vector import Positions
 from .effects import Delete, DeleteVector, Effect
 from .page import PageKind
-from .page_store import SegmentWriter
 from .record import CommittedTransaction
-from .snapshot import Snapshot
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .delete_vector import Positions
+    from .page_store import SegmentWriter
+    from .snapshot import Snapshot
     from .store import Store
 
 DELETE_INLINE_BYTES_MAX = 64 << 10

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ...errors import InvalidRequest
+from ...sql.tokens import quote
 from ..output import BINARY_FORMATS, FORMAT_NAMES
 from ..output.terminal import visible
 from .presenter import Presenter
@@ -115,35 +116,14 @@ def _tables(shell: Shell, arguments: list[str]) -> None:
 
 
 def _schema(shell: Shell, arguments: list[str]) -> None:
-    for name in arguments or sorted(shell.con.table_names()):
-        _say(shell, visible_lines(table_definition(shell, name)))
-
-
-def table_definition(shell: Shell, name: str) -> str:
-    """Return a CREATE TABLE statement with the table's columns and types."""
-    table = name if arguments_quoted(name) else quoted_name(name)
-    shape = shell.con.sql(f"SELECT * FROM {table} LIMIT 0")
-    columns = [
-        f"    {quoted_name(column)} {sql_type}"
-        for column, sql_type in zip(shape.columns, shape.types, strict=True)
-    ]
-    return f"CREATE TABLE {table} (\n" + ",\n".join(columns) + "\n);"
-
-
-def arguments_quoted(name: str) -> bool:
-    """Return whether a name is written as SQL already, with quotes."""
-    return '"' in name
+    names = map(quoted_name, arguments) if arguments else map(quote, shell.con.table_names())
+    for name in names:
+        _say(shell, visible_lines(shell.con.schema_sql(name)))
 
 
 def quoted_name(name: str) -> str:
-    """Return an SQL identifier, in quotes only where it needs them; dots separate its parts."""
-    parts = name.split(".")
-    return ".".join(
-        part
-        if part.isidentifier() and part.isascii() and part.islower()
-        else '"' + part.replace('"', '""') + '"'
-        for part in parts
-    )
+    """Return an SQL identifier; dots separate its parts. One that has quotes stays as it is."""
+    return name if '"' in name else ".".join(map(quote, name.split(".")))
 
 
 def visible_lines(text: str) -> str:

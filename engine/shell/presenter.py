@@ -10,12 +10,15 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from ..output import OutputOptions, OutputSummary, writer_for
-from ..output.terminal import TerminalGuard
+from ..output.terminal import TerminalGuard, visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..result import Result
+
+PLAN_COLUMNS = ["explain_key", "explain_value"]
+"""Columns of what EXPLAIN answers, which is shown as text and not as a table."""
 
 
 @dataclass(slots=True)
@@ -51,13 +54,29 @@ class Presenter:
             if self.status:
                 self._say(_status_text(result), started)
             return
-        width = shutil.get_terminal_size().columns if self.is_terminal else None
-        options = replace(self.options, width_cells=width, poll=poll)
+        if self.format_name == "table" and list(result.columns) == PLAN_COLUMNS:
+            self._show_plan(result, started)
+            return
+        options = replace(self.fitting_options(), poll=poll)
         summary = writer_for(self.format_name)(result, self._guarded(), options)
         if self.format_name == "table":
             self._say(summary_text(summary), started)
         elif summary.rows_shown < summary.rows:
             self.stream.write(f"\n_{summary_text(summary)}_\n".encode())
+        self.stream.flush()
+
+    def fitting_options(self) -> OutputOptions:
+        """Return the options for the window as it is now."""
+        width = shutil.get_terminal_size().columns if self.is_terminal else None
+        return replace(self.options, width_cells=width)
+
+    def _show_plan(self, result: Result, started: float) -> None:
+        """Write a plan as the lines it consists of: a grid would cut and escape them."""
+        for _, plan in result.fetchall():
+            lines = [visible(line) for line in str(plan).rstrip("\n").split("\n")]
+            self.stream.write(("\n".join(lines) + "\n").encode("utf-8", "backslashreplace"))
+        if self.timer:
+            self._say("plan", started)
         self.stream.flush()
 
     def _guarded(self) -> BinaryIO:

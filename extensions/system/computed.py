@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import pyarrow as pa
 
-from ...sql.predicate import Predicate
 from ...sql.provider import Pushdown, ScanRequest
-from ...storage.snapshot import TableState
-from ..registry import SystemContext
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from ...sql.predicate import Predicate
+    from ...storage.snapshot import TableState
+    from ..registry import SystemContext
 
 
 class Computed(ABC):

@@ -2,41 +2,47 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import pyarrow as pa
 
-from ...sql.provider import ScanRequest
 from ...storage.page import segment_name
 from .computed import Computed
+
+if TYPE_CHECKING:
+    from ...sql.provider import ScanRequest
 
 
 class Pages(Computed):
     """One row a page."""
 
     name: ClassVar[str] = "pages"
-    schema: ClassVar[pa.Schema] = pa.schema([
-        ("segment", pa.string()),
-        ("offset", pa.int64()),
-        ("length", pa.int64()),
-        ("stored_bytes", pa.int64()),
-        ("kind", pa.string()),
-        ("codec", pa.string()),
-        ("checksum", pa.string()),
-        ("table_schema", pa.string()),
-        ("table_name", pa.string()),
-        ("column_name", pa.string()),
-        ("row_group_id", pa.string()),
-    ])
+    schema: ClassVar[pa.Schema] = pa.schema(
+        [
+            ("segment", pa.string()),
+            ("offset", pa.int64()),
+            ("length", pa.int64()),
+            ("stored_bytes", pa.int64()),
+            ("kind", pa.string()),
+            ("codec", pa.string()),
+            ("checksum", pa.string()),
+            ("table_schema", pa.string()),
+            ("table_name", pa.string()),
+            ("column_name", pa.string()),
+            ("row_group_id", pa.string()),
+        ]
+    )
     pruned_by: ClassVar[frozenset[str]] = frozenset({"table_name", "table_schema"})
 
     def estimated_rows(self) -> int:
+        """About how many rows it has."""
         return sum(
             len(s.row_groups) * len(s.definition.columns)
             for s in self._context.snapshot.tables.values()
         )
 
     def columns(self, request: ScanRequest) -> dict[str, list[object]]:
+        """The rows, column by column."""
         rows: list[tuple[object, ...]] = []
         for state in self._tables(request):
             d = state.definition

@@ -2,37 +2,43 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import pyarrow as pa
 
-from ...sql.provider import ScanRequest
 from .computed import Computed
+
+if TYPE_CHECKING:
+    from ...sql.provider import ScanRequest
 
 
 class Relations(Computed):
     """One row a table or view."""
 
     name: ClassVar[str] = "relations"
-    schema: ClassVar[pa.Schema] = pa.schema([
-        ("table_schema", pa.string()),
-        ("table_name", pa.string()),
-        ("kind", pa.string()),
-        ("table_id", pa.string()),
-        ("columns", pa.int64()),
-        ("rows", pa.int64()),
-        ("row_groups", pa.int64()),
-        ("deleted_rows", pa.int64()),
-        ("bytes", pa.int64()),
-        ("changed_version", pa.int64()),
-    ])
+    schema: ClassVar[pa.Schema] = pa.schema(
+        [
+            ("table_schema", pa.string()),
+            ("table_name", pa.string()),
+            ("kind", pa.string()),
+            ("table_id", pa.string()),
+            ("columns", pa.int64()),
+            ("rows", pa.int64()),
+            ("row_groups", pa.int64()),
+            ("deleted_rows", pa.int64()),
+            ("bytes", pa.int64()),
+            ("changed_version", pa.int64()),
+        ]
+    )
     pruned_by: ClassVar[frozenset[str]] = frozenset({"table_name", "table_schema"})
 
     def estimated_rows(self) -> int:
+        """About how many rows it has."""
         snapshot = self._context.snapshot
         return len(snapshot.tables) + len(snapshot.views)
 
     def columns(self, request: ScanRequest) -> dict[str, list[object]]:
+        """The rows, column by column."""
         rows: list[tuple[object, ...]] = []
         for state in self._tables(request):
             d = state.definition

@@ -2,48 +2,56 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import pyarrow as pa
 
-from ...sql.provider import ScanRequest
-from ...storage.effects import Column, RowGroup
 from ...storage.sketch import Sketch
 from .computed import Computed
 
-_COLUMN = pa.struct([
-    ("name", pa.string()),
-    ("codec", pa.string()),
-    ("bytes", pa.int64()),
-    ("min", pa.string()),
-    ("max", pa.string()),
-    ("null_count", pa.int64()),
-    ("distinct_estimate", pa.int64()),
-])
+if TYPE_CHECKING:
+    from ...sql.provider import ScanRequest
+    from ...storage.effects import Column, RowGroup
+
+_COLUMN = pa.struct(
+    [
+        ("name", pa.string()),
+        ("codec", pa.string()),
+        ("bytes", pa.int64()),
+        ("min", pa.string()),
+        ("max", pa.string()),
+        ("null_count", pa.int64()),
+        ("distinct_estimate", pa.int64()),
+    ]
+)
 
 
 class RowGroups(Computed):
     """One row a row group; ``columns`` lists zone maps and sketches in the stored form."""
 
     name: ClassVar[str] = "row_groups"
-    schema: ClassVar[pa.Schema] = pa.schema([
-        ("table_schema", pa.string()),
-        ("table_name", pa.string()),
-        ("row_group", pa.int64()),
-        ("row_group_id", pa.string()),
-        ("rows", pa.int64()),
-        ("deleted_rows", pa.int64()),
-        ("first_row_id", pa.int64()),
-        ("inlined", pa.bool_()),
-        ("bytes", pa.int64()),
-        ("columns", pa.list_(_COLUMN)),
-    ])
+    schema: ClassVar[pa.Schema] = pa.schema(
+        [
+            ("table_schema", pa.string()),
+            ("table_name", pa.string()),
+            ("row_group", pa.int64()),
+            ("row_group_id", pa.string()),
+            ("rows", pa.int64()),
+            ("deleted_rows", pa.int64()),
+            ("first_row_id", pa.int64()),
+            ("inlined", pa.bool_()),
+            ("bytes", pa.int64()),
+            ("columns", pa.list_(_COLUMN)),
+        ]
+    )
     pruned_by: ClassVar[frozenset[str]] = frozenset({"table_name", "table_schema"})
 
     def estimated_rows(self) -> int:
+        """About how many rows it has."""
         return sum(len(s.row_groups) for s in self._context.snapshot.tables.values())
 
     def columns(self, request: ScanRequest) -> dict[str, list[object]]:
+        """The rows, column by column."""
         detailed = request.columns is None or "columns" in request.columns
         rows: list[tuple[object, ...]] = []
         for state in self._tables(request):

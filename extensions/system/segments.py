@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import pyarrow as pa
 
-from ...sql.provider import ScanRequest
 from .computed import Computed
+
+if TYPE_CHECKING:
+    from ...sql.provider import ScanRequest
 
 
 class Segments(Computed):
     """One row a segment file."""
 
     name: ClassVar[str] = "segments"
-    schema: ClassVar[pa.Schema] = pa.schema([
-        ("segment", pa.string()),
-        ("bytes", pa.int64()),
-        ("live_bytes", pa.int64()),
-        ("pages", pa.int64()),
-    ])
+    schema: ClassVar[pa.Schema] = pa.schema(
+        [
+            ("segment", pa.string()),
+            ("bytes", pa.int64()),
+            ("live_bytes", pa.int64()),
+            ("pages", pa.int64()),
+        ]
+    )
 
     def estimated_rows(self) -> int:
+        """About how many rows it has."""
         return len(self._context.store.device.list("segments"))
 
     def columns(self, request: ScanRequest) -> dict[str, list[object]]:
+        """The rows, column by column."""
         live: dict[str, int] = {}
         pages: dict[str, int] = {}
         for state in self._context.snapshot.tables.values():

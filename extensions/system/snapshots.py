@@ -2,33 +2,39 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import pyarrow as pa
 
-from ...sql.provider import ScanRequest
 from .computed import Computed
+
+if TYPE_CHECKING:
+    from ...sql.provider import ScanRequest
 
 
 class Snapshots(Computed):
     """One row a version, oldest first."""
 
     name: ClassVar[str] = "snapshots"
-    schema: ClassVar[pa.Schema] = pa.schema([
-        ("version", pa.int64()),
-        ("time", pa.timestamp("us", "UTC")),
-        ("operation", pa.string()),
-        ("transactions", pa.int64()),
-        ("rows_added", pa.int64()),
-        ("rows_deleted", pa.int64()),
-        ("record_bytes", pa.int64()),
-        ("message", pa.string()),
-    ])
+    schema: ClassVar[pa.Schema] = pa.schema(
+        [
+            ("version", pa.int64()),
+            ("time", pa.timestamp("us", "UTC")),
+            ("operation", pa.string()),
+            ("transactions", pa.int64()),
+            ("rows_added", pa.int64()),
+            ("rows_deleted", pa.int64()),
+            ("record_bytes", pa.int64()),
+            ("message", pa.string()),
+        ]
+    )
 
     def estimated_rows(self) -> int:
+        """About how many rows it has."""
         return min(self._context.snapshot.version, len(self._context.store.history()))
 
     def columns(self, request: ScanRequest) -> dict[str, list[object]]:
+        """The rows, column by column."""
         newest = self._context.snapshot.version
         commits = [c for c in self._context.store.history() if c.version <= newest]
         return {

@@ -8,8 +8,10 @@ Example::
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from ..logical import Leaf, LogicalPlan
+if TYPE_CHECKING:
+    from ..logical import Leaf, LogicalPlan
 
 
 def prune_columns(plan: LogicalPlan) -> LogicalPlan:

@@ -12,8 +12,10 @@ Example::
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from ..logical import Leaf, LogicalPlan
+if TYPE_CHECKING:
+    from ..logical import Leaf, LogicalPlan
 
 
 def push_predicates(plan: LogicalPlan) -> LogicalPlan:

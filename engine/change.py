@@ -1,0 +1,195 @@
+"""What a statement that changes the store runs in, and what INSERT, UPDATE and DELETE share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from ..errors import InvalidRequest, UnknownName
+from ..sql.column_types import column_type
+from ..sql.names import close_matches
+from ..sql.tokens import quote
+from .kernel_errors import place_of
+from .query import OpenRoute, bind_text, from_table, open_route
+from .result import BATCH_ROWS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from types import FrameType
+
+    from ..sql.tokens import Name
+    from ..storage.effects import Column, TableDefinition
+    from ..storage.snapshot import Snapshot, TableState
+    from ..storage.transaction import Transaction
+    from .kernel import Parameters
+    from .key_check import KeyCheck
+    from .result import Result
+    from .session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The surroundings of one statement that changes the store.
+
+    Attributes:
+        session: Whose statement it is.
+        transaction: Where its effects go.
+        parameters: Its parameters.
+        frame: The caller's frame, to find objects that it names.
+    """
+
+    session: Session
+    transaction: Transaction
+    parameters: Parameters = None
+    frame: FrameType | None = None
+
+    def open(self, sql: str, snapshot: Snapshot | None = None) -> OpenRoute:
+        """A kernel cursor on which the names of a text resolve.
+
+        Args:
+            sql: The text that names relations.
+            snapshot: What to read; the transaction's present snapshot by default.
+        """
+        seen = snapshot or self.transaction.snapshot
+        logical = bind_text(self.session, sql, seen)
+        return open_route(self.session, sql, logical, self.frame, seen)
+
+    def describe(self, opened: OpenRoute, sql: str) -> tuple[list[str], list[str]]:
+        """Names and types of a query's columns, without running it."""
+        relation = self._bound(opened, sql)
+        return list(relation.columns), [str(t) for t in relation.types]
+
+    def read(self, opened: OpenRoute, sql: str) -> pa.RecordBatchReader:
+        """Run a query and stream its rows."""
+        return self._bound(opened, sql).to_arrow_reader(BATCH_ROWS)
+
+    def _bound(self, opened: OpenRoute, sql: str):  # type: ignore[no-untyped-def]
+        if self.parameters is None:
+            return opened.cursor.sql(sql)
+        return opened.cursor.sql(sql, params=self.parameters)
+
+
+def target_table(session: Session, name: Name, verb: str) -> TableState:
+    """The table that a statement changes.
+
+    Raises:
+        UnknownName: There is none.
+        Denied: It is a system relation.
+        InvalidRequest: It is a view.
+    """
+    schema, table = session.qualify(name)
+    snapshot = session.snapshot()
+    state = snapshot.table(schema, table)
+    if state is None:
+        if snapshot.view(schema, table) is not None:
+            raise InvalidRequest(f'cannot {verb} "{table}": it is a view')
+        raise UnknownName(
+            f'there is no table "{name.dotted}"',
+            name=name.dotted,
+            suggestions=close_matches(table, [s.definition.name for s in snapshot.tables.values()]),
+        )
+    return state
+
+
+def find_column(definition: TableDefinition, name: str, sql: str) -> Column:
+    """A column by name.
+
+    Raises:
+        UnknownName: The table has no such column.
+    """
+    column = definition.column(name)
+    if column is None:
+        raise UnknownName(
+            place_of(f'table "{definition.name}" has no column "{name}"', sql, name),
+            name=name,
+            suggestions=close_matches(name, [c.name for c in definition.columns]),
+        )
+    return column
+
+
+def cast_to(expression: str, column: Column) -> str:
+    """An expression converted to a column's type."""
+    return f"CAST({expression} AS {column.type})"
+
+
+def default_of(column: Column) -> str:
+    """SQL for the value of a column that a statement does not mention."""
+    return f"CAST(({column.default or 'NULL'}) AS {column.type})"
+
+
+def checks_of(definition: TableDefinition) -> list[str]:
+    """Texts of a table's CHECK constraints."""
+    return [c.expression for c in definition.constraints if c.kind == "check" and c.expression]
+
+
+def storage_select(definition: TableDefinition) -> str:
+    """The select list that stores a table's columns, then one boolean for each check."""
+    listed = [
+        f"{column_type(c.type, collation=c.collation).to_storage(quote(c.name))} "
+        f"AS {quote(str(c.id))}"
+        for c in definition.columns
+    ]
+    listed += [
+        f"({check}) IS NOT FALSE AS {quote(f'check {index}')}"
+        for index, check in enumerate(checks_of(definition))
+    ]
+    return ", ".join(listed)
+
+
+def restore_select(definition: TableDefinition) -> str:
+    """The select list that turns stored columns back into a table's own."""
+    return ", ".join(
+        f"{column_type(c.type, collation=c.collation).from_storage(quote(str(c.id)))} "
+        f"AS {quote(c.name)}"
+        for c in definition.columns
+    )
+
+
+def keep(batches: Iterable[pa.RecordBatch], kept: list[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Pass batches on and keep them, for RETURNING."""
+    for batch in batches:
+        kept.append(batch)
+        yield batch
+
+
+def returned(
+    session: Session, definition: TableDefinition, kept: list[pa.RecordBatch], returning: str
+) -> Result:
+    """Answer RETURNING from stored rows."""
+    width = len(definition.columns)
+    if kept:
+        table = pa.Table.from_batches(kept).select(range(width))
+    else:
+        fields = [pa.field(str(c.id), c.arrow_type) for c in definition.columns]
+        table = pa.schema(fields).empty_table()
+    source = f"(SELECT {restore_select(definition)} FROM rows) AS {quote(definition.name)}"
+    return from_table(session, table, f"SELECT {returning} FROM {source}")
+
+
+def verify_keys(change: Change, definition: TableDefinition, keys: KeyCheck) -> None:
+    """Check the keys of rows that were appended.
+
+    Raises:
+        ConstraintViolation: A key is there twice.
+    """
+    if not keys.needed:
+        return
+    named = f"{quote(definition.schema)}.{quote(definition.name)}"
+    plain = Change(change.session, change.transaction)
+
+    def probe(condition: str, new_keys: pa.Table | None) -> list[tuple[object, ...]]:
+        opened = plain.open(f"SELECT * FROM {named}")
+        drained = False
+        try:
+            if new_keys is not None:
+                opened.register("new_keys", new_keys)
+            with change.session.guard.watch(opened.cursor):
+                found = opened.cursor.execute(f"SELECT 1 FROM {named} {condition}").fetchall()
+            drained = True
+            return found
+        finally:
+            opened.close(drained=drained)
+
+    keys.verify(probe)
