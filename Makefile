@@ -1,13 +1,13 @@
 # Everything is run from here; needs git, GNU make 3.81 or later and Python 3.11 or later.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check golden bench kill clean
+.PHONY: help setup demo test check golden bench bars kill clean
 
 BIN := .venv/bin
 STAMP := .venv/.installed
 
 help: ## List the targets
-	@echo "usage: make TARGET   (demo and bench take SF=<TPC-H scale factor>)"
+	@echo "usage: make TARGET   (demo, bench and bars take SF=<TPC-H scale factor>)"
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' Makefile
 
 setup: $(STAMP) ## Create .venv with the package and everything the other targets need
@@ -49,6 +49,9 @@ golden: $(STAMP) ## Rewrite the expected parts of SQL and plan tests; then read 
 
 bench: $(STAMP) ## Run the 22 TPC-H queries and time them (SF=1)
 	$(BIN)/pagelake tpch bench --sf $${SF:-1}
+
+bars: $(STAMP) ## Measure every figure that has a bar (SF=1) and say which are met
+	$(BIN)/pagelake tpch bars --sf $${SF:-1}
 
 kill: $(STAMP) ## Kill and reopen a writing process a thousand times
 	PAGELAKE_KILLS=1000 $(BIN)/python -m pytest tests/crash/test_kill.py

@@ -12,8 +12,8 @@ from .. import errors
 from ..errors import Closed, InvalidRequest, TypeMismatch
 from ..sql.tokens import quote
 from ..storage.store import STORE_FORMAT
-from . import describe
 from .database import MEMORY, Database
+from .statements import describe
 
 if TYPE_CHECKING:
     import os
@@ -36,8 +36,10 @@ class Cursor:
 
     arraysize = 1
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, connection: Connection | None = None) -> None:
         self._session = session
+        # A connection closes its database when nobody holds it any more; a cursor does.
+        self._connection = connection
         self._result: Result | None = None
         self._finalizer = weakref.finalize(self, session.close)
 
@@ -58,7 +60,9 @@ class Cursor:
 
     def sql(self, sql: str, parameters: Parameters = None) -> Result:
         """Run a statement; a query runs when its result is read."""
-        return self._session.execute(sql, parameters, frame=sys._getframe(1))
+        result = self._session.execute(sql, parameters, frame=sys._getframe(1))
+        result.held = self  # rows are read later: the connection must last as long
+        return result
 
     def _run(self, sql: str, parameters: Parameters, frame: FrameType | None) -> None:
         self._discard()
@@ -214,7 +218,7 @@ class Connection(Cursor):
     def cursor(self) -> Cursor:
         """A further cursor with a transaction of its own."""
         self._session._check_usable()
-        return Cursor(self._database.session())
+        return Cursor(self._database.session(), self)
 
     @property
     def path(self) -> str:
@@ -281,7 +285,7 @@ def connect(
 def append(session: Session, table: str, rows: object) -> int:
     """Append Arrow data or a data frame to a table by column name."""
     from .caller_scope import is_tabular
-    from .copy import Holder
+    from .statements.copy import Holder
 
     if not is_tabular(rows):
         raise InvalidRequest(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,13 +15,13 @@ from ..storage.hot_directory import HotDirectory
 from ..storage.local_device import LocalDevice
 from ..storage.memory_device import MemoryDevice
 from ..storage.store import Store
-from .delta import Deltas
-from .hot_tier import HotTier
 from .kernel import Kernel, kernel_version
+from .leaves.delta import Deltas
+from .leaves.hot_tier import HotTier
+from .leaves.route import Router, Routing
 from .maintenance import Maintenance
 from .plan_cache import PlanCache
 from .query_log import QueryLog
-from .route import Router, Routing
 from .session import Session
 from .settings import SETTINGS, Settings, remove_temp_directory
 
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 
     from ..storage.device import Device
     from ..storage.snapshot import Snapshot
-    from .leaf_source import Comparison
+    from .leaves.leaf_source import Comparison
 
 MEMORY = ":memory:"
 
@@ -89,8 +88,6 @@ class Database:
             )
         )
         self.maintenance = Maintenance(self)
-        self._sessions: list[Session] = []
-        self._lock = threading.Lock()
 
     def session(self) -> Session:
         """A further session on the database."""

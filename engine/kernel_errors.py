@@ -54,33 +54,42 @@ def _strip(message: str) -> tuple[str, int, int, str]:
     return message, line, column, excerpt
 
 
-def _place(sql: str, line: int, column: int, excerpt: str) -> tuple[int, str]:
-    """Column and text of a line in the user's statement; long lines come cut from the kernel."""
+def _place(sql: str, line: int, column: int, excerpt: str) -> tuple[int, int, str] | None:
+    """Line, column and line's text in the user's statement; None where that cannot be told."""
     lines = sql.split("\n")
-    if not 1 <= line <= len(lines):
-        return column, excerpt
-    full = lines[line - 1]
-    if full.startswith(excerpt):
-        return column, full
-    core = excerpt.strip(". ")
-    found = full.find(core) if core else -1
-    if found < 0:
-        return column, excerpt
-    return column + found - excerpt.find(core), full
+    if 1 <= line <= len(lines):
+        full = lines[line - 1]
+        if full.startswith(excerpt):
+            return line, column, full
+        core = excerpt.strip(". ")  # the kernel cuts long lines
+        found = full.find(core) if core else -1
+        if found >= 0:
+            return line, column + found - excerpt.find(core), full
+    # What the kernel ran was put together from the user's text: look for the word at the caret.
+    word = re.match(r"\w+", excerpt[column - 1 :])
+    hits = list(re.finditer(rf"\b{word[0]}\b", sql)) if word is not None else []
+    if len(hits) != 1:
+        return None
+    begin = sql.rfind("\n", 0, hits[0].start()) + 1
+    return (
+        sql.count("\n", 0, begin) + 1,
+        hits[0].start() - begin + 1,
+        sql[begin:].split("\n", maxsplit=1)[0],
+    )
 
 
 def _parse_error(message: str, sql: str) -> Error:
     text, line, column, excerpt = _strip(message)
-    if not line:
-        return ParseError(text, line=1, column=1, excerpt=sql.split("\n", maxsplit=1)[0])
-    column, excerpt = _place(sql, line, column, excerpt)
+    placed = _place(sql, line, column, excerpt) if line else None
+    line, column, excerpt = placed or (1, 1, sql.split("\n", maxsplit=1)[0])
     return ParseError(text, line=line, column=column, excerpt=excerpt)
 
 
 def _with_place(text: str, sql: str, line: int, column: int, excerpt: str) -> str:
-    if not line:
+    placed = _place(sql, line, column, excerpt) if line else None
+    if placed is None:
         return text
-    column, excerpt = _place(sql, line, column, excerpt)
+    line, column, excerpt = placed
     return f"{text}\nline {line}, column {column}:\n  {excerpt}\n  {' ' * (column - 1)}^"
 
 
@@ -157,6 +166,8 @@ def translate(
         return _name_error(message, sql, columns, tables)
     if isinstance(error, duckdb.InterruptException) or "Query interrupted" in message:
         return Interrupted("the statement was cancelled")
+    if not isinstance(error, duckdb.Error):
+        return InternalError(f"{type(error).__name__}: {message}")
     text, line, column, excerpt = _strip(message)
     if isinstance(error, duckdb.IOException):
         if "No space left" in text or "could not write" in text.lower():

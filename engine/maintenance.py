@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..storage.hot_directory import HotFile
     from ..storage.snapshot import TableState
     from .database import Database
-    from .hot_tier import HotWriter
+    from .leaves.hot_tier import HotWriter
 
 _QUIET_S = 0.5
 """How long commits must have ceased before a hot segment is built, so that one build serves

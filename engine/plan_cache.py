@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ..sql.logical import LogicalPlan
     from ..sql.statement import Statement
-    from .fast_insert import FastInsert
+    from .statements.fast_insert import FastInsert
 
 
 @dataclass(slots=True)

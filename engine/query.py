@@ -18,10 +18,10 @@ from ..sql.optimizer import optimize
 from ..sql.tokens import tokenize
 from ..storage.row_group import stored_schema
 from .caller_scope import find_object, names_in_scope
-from .fast_insert import compile_insert
 from .kernel_errors import place_of
 from .plan_cache import Plan
 from .result import Execution, Result, Timing
+from .statements.fast_insert import compile_insert
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ..storage.snapshot import Snapshot
     from .catalog import SessionCatalog
     from .kernel import Cursor, Parameters
-    from .route import Route
+    from .leaves.route import Route
     from .session import Session
 
 _FILE = re.compile(r"[/*?]|\.(parquet|csv|tsv|json|jsonl|ndjson|gz|zst|txt)$", re.IGNORECASE)
@@ -57,11 +57,11 @@ def make_plan(session: Session, text: str) -> Plan:
             session.database.kernel.statement_kind(text)
         except duckdb.Error as error:
             raise session.translate(error, text) from error
-    statement = st.classify(text)
-    plan = Plan(text, statement, snapshot.catalog_version, sql=text)
+    catalog = session.catalog(snapshot)
+    sql = without_database(text, session.database.name, catalog)
+    statement = st.classify(sql)
+    plan = Plan(text, statement, snapshot.catalog_version, sql=sql)
     if isinstance(statement, st.Query):
-        catalog = session.catalog(snapshot)
-        plan.sql = without_database(text, session.database.name, catalog)
         plan.logical = optimize(bind(plan.sql, catalog))
         plan.cacheable = not plan.logical.foreign
     elif isinstance(statement, st.Insert):

@@ -86,6 +86,7 @@ class Result:
         self._types: list[str] | None = None
         self._rows = 0
         self.drained = True
+        self.held: object = None
         self._pending_count: list[tuple[int]] | None = None
         self.timing = timing or Timing()
         if execution is None:
@@ -218,8 +219,10 @@ class Result:
         """Give the statement's resources back. Closing twice is allowed."""
         execution, self._execution = self._execution, None
         if execution is not None:
+            begun = time.perf_counter()
             self._relation = None
             execution.finish(self._rows, error)
+            self.timing.total_ms += (time.perf_counter() - begun) * 1e3
 
     def __del__(self) -> None:
         # A result that nobody read must not keep its cursor and snapshot.

@@ -30,13 +30,14 @@ from ..errors import (
 from ..sql import statement as st
 from ..sql.names import close_matches
 from ..sql.tokens import Name, split
-from . import copy, ddl, describe, explain, insert, modify, query
+from . import query
 from .catalog import SessionCatalog
-from .change import Change
 from .guard import Guard
 from .kernel_errors import translate
 from .result import Result, Timing
 from .settings import KERNEL_SETTINGS, SETTINGS, Settings
+from .statements import copy, ddl, describe, explain, insert, modify
+from .statements.change import Change
 
 if TYPE_CHECKING:
     from collections.abc import Callable

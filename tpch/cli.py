@@ -21,6 +21,7 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 # Kept here in words, so that showing the help imports neither an engine nor Arrow.
 _FURTHER = {
+    "answers": "Compare answers with and without the hot tier, here and at 0.1.",
     "hot-off": "Race without the hot tier too.",
     "fresh": "Open and first pass in new processes.",
     "overhead": "What Pagelake adds to a statement.",
@@ -30,7 +31,8 @@ _FURTHER = {
     "import": "Time of `import pagelake`.",
     "memory": "Peak memory of loading line items.",
 }
-_MEASURES = ("warm", *_FURTHER)
+# Those with a bar; the race without the hot tier has none.
+_MEASURES = ("warm", *(name for name in _FURTHER if name != "hot-off"))
 
 
 class _Group(click.Group):

@@ -203,9 +203,10 @@ def run_file(path: Path, directory: Path, *, rewrite: bool, stage: Stage | None 
     Raises:
         Mismatch: An engine answered something else; all of a file's records are run first.
     """
+    __tracebackhide__ = True
     script = parse(path.read_text())
     engines = engines_of(script, directory)
-    failures: list[str] = []
+    failures: dict[str, list[str]] = {}
     records: list[Record] = []
     for engine in engines:
         (directory / engine.name).mkdir(exist_ok=True)
@@ -218,11 +219,15 @@ def run_file(path: Path, directory: Path, *, rewrite: bool, stage: Stage | None 
                 found = _run_record(engine, placed, stage)
                 if found is None:
                     continue
-                if rewrite and engine is _authority(engines, written):
-                    golden = replace(found, sql=written.sql)
+                found = replace(found, sql=written.sql)
+                # An error where there was an answer is never taken for a new golden.
+                is_golden = rewrite and found.kind == written.kind
+                if is_golden and engine is _authority(engines, written):
+                    golden = found
                 exact = exact or found.exact_types
-                if complaint := _complaint(golden, replace(found, sql=written.sql), exact):
-                    failures.append(f"{path}:{written.line} [{engine.name}] {complaint}")
+                if complaint := _complaint(golden, found, exact):
+                    where = failures.setdefault(f"line {written.line}: {complaint}", [])
+                    where.append(engine.name)
             records.append(golden)
     finally:
         for engine in engines:
@@ -230,7 +235,8 @@ def run_file(path: Path, directory: Path, *, rewrite: bool, stage: Stage | None 
     if rewrite:
         path.write_text("\n\n".join([script.header_text, *(r.render() for r in records)]) + "\n")
     if failures:
-        raise Mismatch("\n\n".join(failures))
+        told = [f"{text}\non {'; '.join(names)}" for text, names in failures.items()]
+        raise Mismatch("\n\n".join([str(path), *told]))
 
 
 def _authority(engines: Sequence[Engine], record: Record) -> Engine:
@@ -268,6 +274,7 @@ def _run_record(engine: Engine, record: Record, stage: Stage | None) -> Record |
 
 
 def _with_error(record: Record, text: str) -> Record:
+    text = re.sub(r"\n\s*\n", "\n", text)  # a blank line ends a record
     pattern = "\n".join(record.expected or ())
     if record.kind == "error" and pattern and re.search(pattern, text, re.DOTALL):
         return record

@@ -16,6 +16,7 @@ HEADER = "# name: x\n# description: y\n# group: [z]\n\n"
 
 @pytest.mark.parametrize("path", FILES, ids=[p.relative_to(HERE).as_posix() for p in FILES])
 def test_file(path: Path, tmp_path: Path, rewrite_goldens: bool) -> None:
+    __tracebackhide__ = True
     run_file(path, tmp_path, rewrite=rewrite_goldens)
 
 
@@ -64,10 +65,19 @@ def test_a_difference_fails(record: str, tmp_path: Path) -> None:
 
 def test_rewriting_writes_what_the_engine_answers(tmp_path: Path) -> None:
     path = tmp_path / "x.slt"
-    path.write_text(f"{HEADER}query\nSELECT 1, 'x', 1.5, NULL\n\nstatement ok\nSELECT nothing\n")
+    path.write_text(f"{HEADER}query\nSELECT 1, 'x', 1.5, NULL\n\nstatement error\nSELECT a\n")
     run_file(path, tmp_path, rewrite=True)
     run_file(path, tmp_path, rewrite=False)
-    assert "query ITRI\nSELECT 1, 'x', 1.5, NULL\n----\n1\tx\t1.5\tNULL\n" in path.read_text()
+    assert "query ITRT\nSELECT 1, 'x', 1.5, NULL\n----\n1\tx\t1.5\tNULL\n" in path.read_text()
+    assert 'Referenced column "a" was not found' in path.read_text()
+
+
+def test_rewriting_never_turns_an_answer_into_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "x.slt"
+    path.write_text(f"{HEADER}statement ok\nSELECT a\n")
+    with pytest.raises(Mismatch, match="statement error"):
+        run_file(path, tmp_path, rewrite=True)
+    assert "statement error" not in path.read_text()
 
 
 def test_letters_and_sort_modes() -> None:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from ..errors import AlreadyExists, InvalidRequest, UnknownName, Unsupported
-from ..sql import statement as st
-from ..sql.column_types import column_type
-from ..sql.names import close_matches
-from ..sql.tokens import Name, TokenStream, quote
-from ..storage.effects import (
+from ...errors import AlreadyExists, InvalidRequest, UnknownName, Unsupported
+from ...sql import statement as st
+from ...sql.column_types import column_type
+from ...sql.names import close_matches
+from ...sql.tokens import Name, TokenStream, quote
+from ...storage.effects import (
     AlterTable,
     Column,
     CreateSchema,
@@ -25,12 +25,12 @@ from ..storage.effects import (
     TableDefinition,
     View,
 )
+from ..query import bind_text, open_route
 from .bulk_write import BulkWrite
 from .change import Change, checks_of, verify_keys
 from .insert import RowSource, insert_query
 from .key_check import KeyCheck
 from .modify import Located, Search, row_versions
-from .query import bind_text, open_route
 from .shadow import (
     Scratch,
     ShadowTable,
@@ -45,10 +45,10 @@ from .shadow import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..storage.snapshot import Snapshot, TableState
-    from ..storage.transaction import Transaction
-    from .result import Result
-    from .session import Session
+    from ...storage.snapshot import Snapshot, TableState
+    from ...storage.transaction import Transaction
+    from ..result import Result
+    from ..session import Session
 
 
 def operation(statement: st.CreateView | st.CreateSchema | st.Drop | st.Alter) -> str:

@@ -15,19 +15,19 @@ from typing import TYPE_CHECKING
 import duckdb
 import pyarrow as pa
 
-from ..sql.column_types import column_type
-from ..storage.hot_directory import HotDirectory, HotFile, cover_hash
-from ..storage.row_group import stored_schema
+from ...sql.column_types import column_type
+from ...storage.hot_directory import HotDirectory, HotFile, cover_hash
+from ...storage.row_group import stored_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-    from ..storage.effects import Column, RowGroup, TableDefinition
-    from ..storage.environment import Environment
-    from ..storage.snapshot import TableState
-    from ..storage.store import Store
-    from .kernel import Kernel
-    from .settings import Settings
+    from ...storage.effects import Column, RowGroup, TableDefinition
+    from ...storage.environment import Environment
+    from ...storage.snapshot import TableState
+    from ...storage.store import Store
+    from ..kernel import Kernel
+    from ..settings import Settings
 
 HOT_ROWS_MIN = 65_536
 """Smaller runs of rows are copied into memory in no time; a file would cost more to attach."""
@@ -158,6 +158,21 @@ class HotTier:
             segment = HotSegment(file, database, offsets, row_counts, rows, dict(columns))
             self._attached[file.cover] = segment
             return segment
+
+    def sweep(self, in_use: Callable[[], set[str]]) -> None:
+        """Detach segments whose file is gone and which no route reads any more.
+
+        Args:
+            in_use: Tells the kernel names of the databases that some route reads.
+        """
+        read = in_use()
+        with self._lock:
+            present = self.directory.files(rescan=True)
+            for cover in [c for c in self._attached if c not in present]:
+                segment = self._attached[cover]
+                if segment.database not in read:
+                    del self._attached[cover]
+                    self.kernel.detach(segment.database)
 
     def condemn(self) -> None:
         """Stop using every attached segment: one of them was found damaged while it was read."""

@@ -18,8 +18,8 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from ..sql.provider import Relation, RelationKind
-from ..sql.tokens import literal, quote
+from ...sql.provider import Relation, RelationKind
+from ...sql.tokens import literal, quote
 from .hot_tier import native_name, native_select
 from .leaf_source import LeafSource, Scannable
 from .table_leaf import (
@@ -35,14 +35,14 @@ from .table_leaf import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from ..sql.logical import LogicalPlan
-    from ..sql.provider import SystemRelation
-    from ..storage.effects import Column, RowGroup
-    from ..storage.snapshot import Snapshot, TableState
-    from ..storage.store import Store
+    from ...sql.logical import LogicalPlan
+    from ...sql.provider import SystemRelation
+    from ...storage.effects import Column, RowGroup
+    from ...storage.snapshot import Snapshot, TableState
+    from ...storage.store import Store
+    from ..kernel import Cursor, Kernel
     from .delta import Delta, Deltas
     from .hot_tier import HotTier
-    from .kernel import Cursor, Kernel
 
 ROUTES_KEPT = 8
 """Routes of past snapshots kept for statements that still run and for open transactions."""
@@ -132,6 +132,10 @@ class Route:
         """The leaf of a table whose view was created."""
         with self._lock:
             return self._leaves.get(table) or self._build_leaf(self.snapshot.tables[table])
+
+    def leaves(self) -> list[BuiltLeaf]:
+        """The leaves built so far."""
+        return list(self._leaves.values())  # without the lock: building one may take long
 
     def located(self, table: str) -> tuple[str, str, str]:
         """A view of a table that also tells where each row lies.
@@ -390,6 +394,16 @@ class Router:
         """Build new routes from now on: hot segments came or went."""
         with self._lock:
             self._retire(list(self._routes))
+            self.routing.hot.sweep(self._sources_in_use)
+
+    def _sources_in_use(self) -> set[str]:
+        """Kernel names of the databases that live routes read."""
+        return {
+            part.source.split(".")[0]
+            for route in [*self._routes.values(), *self._stale]
+            for leaf in route.leaves()
+            for part in leaf.parts
+        }
 
     def forget(self, private: str) -> None:
         """Drop the routes of a transaction that has ended."""

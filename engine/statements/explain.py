@@ -12,24 +12,24 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from ..errors import Unsupported
-from ..sql import statement as st
-from ..sql.column_types import column_type
-from ..sql.explain import Node, draw
-from ..storage.scan import group_may_match
+from ...errors import Unsupported
+from ...sql import statement as st
+from ...sql.column_types import column_type
+from ...sql.explain import Node, draw
+from ...storage.scan import group_may_match
+from ..query import bind_text, from_table, open_route, without_database
 from .fast_insert import parameters_by_key
-from .query import bind_text, from_table, open_route, without_database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
-    from ..sql.logical import Leaf, LogicalPlan
-    from ..storage.snapshot import Snapshot
-    from .kernel import Parameters
-    from .result import Result
-    from .route import Route
-    from .session import Session
+    from ...sql.logical import Leaf, LogicalPlan
+    from ...storage.snapshot import Snapshot
+    from ..kernel import Parameters
+    from ..leaves.route import Route
+    from ..result import Result
+    from ..session import Session
 
 
 def explain(

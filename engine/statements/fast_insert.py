@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from ..errors import ConstraintViolation
-from ..sql.tokens import TokenStream
+from ...errors import ConstraintViolation
+from ...sql.tokens import TokenStream
 
 if TYPE_CHECKING:
-    from ..sql.statement import Insert
-    from ..storage.effects import TableDefinition
+    from ...sql.statement import Insert
+    from ...storage.effects import TableDefinition
 
 _PLAIN: dict[str, frozenset[type]] = {
     **dict.fromkeys(

@@ -15,13 +15,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..errors import ConstraintViolation
-from ..sql.column_types import column_type
-from ..sql.tokens import quote
+from ...errors import ConstraintViolation
+from ...sql.column_types import column_type
+from ...sql.tokens import quote
 
 if TYPE_CHECKING:
-    from ..storage.effects import Constraint, TableDefinition
-    from ..storage.snapshot import TableState
+    from ...storage.effects import Constraint, TableDefinition
+    from ...storage.snapshot import TableState
 
 PROBE_ROWS_MAX = 1_000_000
 """New keys that are held in memory to be looked up; beyond them the whole table is grouped."""

@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from ..errors import InvalidRequest
-from ..sql.tokens import quote
-from ..storage.effects import Append
+from ...errors import InvalidRequest
+from ...sql.tokens import quote
+from ...storage.effects import Append
+from ..leaves.table_leaf import row_ids
+from ..query import from_table
+from ..result import Result
 from .bulk_write import BulkWrite
 from .change import (
     cast_to,
@@ -29,22 +32,19 @@ from .change import (
     verify_keys,
 )
 from .key_check import KeyCheck, key_columns
-from .query import from_table
-from .result import Result
-from .table_leaf import row_ids
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     import numpy.typing as npt
 
-    from ..sql import statement as st
-    from ..storage.delete_vector import Positions
-    from ..storage.effects import Column, RowGroup, TableDefinition
-    from ..storage.snapshot import TableState
+    from ...sql import statement as st
+    from ...storage.delete_vector import Positions
+    from ...storage.effects import Column, RowGroup, TableDefinition
+    from ...storage.snapshot import TableState
+    from ..leaves.table_leaf import Part
+    from ..query import OpenRoute
     from .change import Change
-    from .query import OpenRoute
-    from .table_leaf import Part
 
 
 @dataclass(frozen=True, slots=True)

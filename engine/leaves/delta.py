@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from ..storage.row_group import read_row_group, stored_schema
+from ...storage.row_group import read_row_group, stored_schema
 from .hot_tier import native_select
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from ..storage.effects import Column, RowGroup, TableDefinition
-    from ..storage.store import Store
-    from .kernel import Cursor, Kernel
+    from ...storage.effects import Column, RowGroup, TableDefinition
+    from ...storage.store import Store
+    from ..kernel import Cursor, Kernel
 
 DELTA_ROWS_MAX = 1_000_000
 """Rows of a table that are copied into memory; more are streamed until they are hot."""

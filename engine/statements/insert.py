@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..errors import InvalidRequest
-from ..sql import statement as st
-from ..sql.tokens import TokenStream, quote
-from ..storage.effects import Append, RowGroup
-from ..storage.row_group import RowGroupWriter, inline_row_group
+from ...errors import InvalidRequest
+from ...sql import statement as st
+from ...sql.tokens import TokenStream, quote
+from ...storage.effects import Append, RowGroup
+from ...storage.row_group import RowGroupWriter, inline_row_group
+from ..result import Result
 from .bulk_write import BulkWrite
 from .change import (
     cast_to,
@@ -24,18 +25,17 @@ from .change import (
 )
 from .fast_insert import parameters_by_key
 from .key_check import KeyCheck
-from .result import Result
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pyarrow as pa
 
-    from ..storage.effects import Column
-    from ..storage.snapshot import Snapshot, TableState
+    from ...storage.effects import Column
+    from ...storage.snapshot import Snapshot, TableState
+    from ..plan_cache import Plan
+    from ..query import OpenRoute
     from .change import Change
-    from .plan_cache import Plan
-    from .query import OpenRoute
 
 
 def insert_fast(change: Change, plan: Plan, rows: Sequence[object]) -> Result | None:

@@ -11,15 +11,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..errors import Unsupported
-from ..sql.column_types import column_type
-from ..sql.tokens import TokenStream, literal, quote
-from ..storage.effects import Column, Constraint, TableDefinition, serialize_type
+from ...errors import Unsupported
+from ...sql.column_types import column_type
+from ...sql.tokens import TokenStream, literal, quote
+from ...storage.effects import Column, Constraint, TableDefinition, serialize_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from .kernel import Cursor, Kernel
+    from ..kernel import Cursor, Kernel
 
 
 @dataclass(frozen=True, slots=True)

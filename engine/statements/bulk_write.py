@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..errors import ConstraintViolation
-from ..storage.effects import ROW_ID_COLUMN, RowGroup, TableDefinition
-from ..storage.row_group import ROW_ID_FIELD, RowGroupWriter, stored_schema
-from .hot_tier import HOT_ROWS_MAX, HOT_ROWS_MIN, HotTier, HotWriter
+from ...errors import ConstraintViolation
+from ...storage.effects import ROW_ID_COLUMN, RowGroup, TableDefinition
+from ...storage.row_group import ROW_ID_FIELD, RowGroupWriter, stored_schema
+from ..leaves.hot_tier import HOT_ROWS_MAX, HOT_ROWS_MIN, HotTier, HotWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from ..storage.store import Store
-    from ..storage.transaction import Transaction
+    from ...storage.store import Store
+    from ...storage.transaction import Transaction
     from .key_check import KeyCheck
 
 _QUEUE_BATCHES = 4

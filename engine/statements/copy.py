@@ -9,23 +9,23 @@ from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
-from ..errors import InvalidRequest, InvalidValue, StorageFull, Unsupported
-from ..sql.tokens import literal, quote
+from ...errors import InvalidRequest, InvalidValue, StorageFull, Unsupported
+from ...sql.tokens import literal, quote
+from ..query import bind_text, open_route
+from ..result import BATCH_ROWS, Result
 from .change import find_column, target_table
 from .insert import RowSource, insert_query
-from .query import bind_text, open_route
-from .result import BATCH_ROWS, Result
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from types import FrameType
 
-    from ..sql import statement as st
-    from ..storage.effects import Column
+    from ...sql import statement as st
+    from ...storage.effects import Column
+    from ..kernel import Parameters
+    from ..query import OpenRoute
+    from ..session import Session
     from .change import Change
-    from .kernel import Parameters
-    from .query import OpenRoute
-    from .session import Session
 
 _BY_SUFFIX: Final = {
     ".parquet": "parquet",

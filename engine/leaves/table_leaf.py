@@ -16,20 +16,20 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ..sql.column_types import column_type
-from ..sql.predicate import storage_value
-from ..sql.tokens import quote
-from ..storage.row_group import read_row_group, read_row_ids, stored_schema, without
-from ..storage.scan import group_may_match
+from ...sql.column_types import column_type
+from ...sql.predicate import storage_value
+from ...sql.tokens import quote
+from ...storage.row_group import read_row_group, read_row_ids, stored_schema, without
+from ...storage.scan import group_may_match
 from .delta import DELTA_ROWS_MAX, Delta, ranges
 from .hot_tier import HotSegment, native_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from ..storage.effects import Column, RowGroup, TableDefinition
-    from ..storage.snapshot import TableState
-    from ..storage.store import Store
+    from ...storage.effects import Column, RowGroup, TableDefinition
+    from ...storage.snapshot import TableState
+    from ...storage.store import Store
     from .leaf_source import Comparison
 
 POSITION = "position"

@@ -7,26 +7,26 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from ..errors import InvalidRequest, UnknownName
-from ..sql.column_types import column_type
-from ..sql.names import close_matches
-from ..sql.tokens import quote
-from .kernel_errors import place_of
-from .query import OpenRoute, bind_text, from_table, open_route
-from .result import BATCH_ROWS
+from ...errors import InvalidRequest, UnknownName
+from ...sql.column_types import column_type
+from ...sql.names import close_matches
+from ...sql.tokens import quote
+from ..kernel_errors import place_of
+from ..query import OpenRoute, bind_text, from_table, open_route
+from ..result import BATCH_ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from types import FrameType
 
-    from ..sql.tokens import Name
-    from ..storage.effects import Column, TableDefinition
-    from ..storage.snapshot import Snapshot, TableState
-    from ..storage.transaction import Transaction
-    from .kernel import Parameters
+    from ...sql.tokens import Name
+    from ...storage.effects import Column, TableDefinition
+    from ...storage.snapshot import Snapshot, TableState
+    from ...storage.transaction import Transaction
+    from ..kernel import Parameters
+    from ..result import Result
+    from ..session import Session
     from .key_check import KeyCheck
-    from .result import Result
-    from .session import Session
 
 
 @dataclass(frozen=True, slots=True)

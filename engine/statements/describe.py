@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from ..errors import UnknownName
-from ..sql import statement as st
-from ..sql.names import close_matches
-from ..sql.provider import RelationKind
-from ..sql.tokens import Name, TokenStream, quote
-from .query import from_table
+from ...errors import UnknownName
+from ...sql import statement as st
+from ...sql.names import close_matches
+from ...sql.provider import RelationKind
+from ...sql.tokens import Name, TokenStream, quote
+from ..query import from_table
 from .shadow import column_clauses
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..storage.effects import TableDefinition
-    from .result import Result
-    from .session import Session
+    from ...storage.effects import TableDefinition
+    from ..result import Result
+    from ..session import Session
 
 
 def describe(session: Session, statement: st.Show | st.Describe) -> Result:
