@@ -33,9 +33,12 @@ if TYPE_CHECKING:
 
 _LINE = re.compile(r"\n+LINE (\d+): (.*)\n( *)\^", re.DOTALL)
 _INTERNAL = re.compile(r'"?\b(?:route|delta|hot|scratch)_[0-9a-f]{16}"?\.')
+_LOCATION = re.compile(r"\b(?:part|position)_route_[0-9a-f]{16}\b")
+_PLACE = "\nline "
+_BEFORE_RELATIONS = r'(?:\b(?:from|join|into|update|table|view|using|copy)\s+|[,.]\s*)"?'
 _MISSING_TABLE = re.compile(r"Table with name \"?(.+?)\"? does not exist")
 _MISSING_COLUMN = re.compile(
-    r'(?:Referenced column "(.+?)" not found|does not have a column named "(.+?)")'
+    r'(?:Referenced column "(.+?)" not found|does not have a column (?:with name|named) "(.+?)")'
 )
 _PREFIX = re.compile(r"^[\w ]+ Error: ")
 
@@ -51,6 +54,7 @@ def _strip(message: str) -> tuple[str, int, int, str]:
         column = max(1, len(match[3]) - len(f"LINE {match[1]}: ") + 1)
         message = message[: match.start()]
     message = _INTERNAL.sub("", _PREFIX.sub("", message)).strip()
+    message = _LOCATION.sub("rowid", message)
     return message, line, column, excerpt
 
 
@@ -90,20 +94,35 @@ def _with_place(text: str, sql: str, line: int, column: int, excerpt: str) -> st
     if placed is None:
         return text
     line, column, excerpt = placed
-    return f"{text}\nline {line}, column {column}:\n  {excerpt}\n  {' ' * (column - 1)}^"
+    return f"{text}{_PLACE}{line}, column {column}:\n  {excerpt}\n  {' ' * (column - 1)}^"
 
 
-def place_of(text: str, sql: str, name: str) -> str:
-    """A message with the place at which a name stands in a statement."""
-    found = sql.lower().find(name.lower())
-    if found < 0:
-        found = sql.lower().find(name.rsplit(".", maxsplit=1)[-1].lower())
-    if found < 0:
-        return text
-    begin = sql.rfind("\n", 0, found) + 1
-    line = sql.count("\n", 0, found) + 1
-    excerpt = sql[begin:].split("\n", 1)[0]
-    return _with_place(text, sql, line, found - begin + 1, excerpt)
+def located(error: Error, sql: str) -> Error:
+    """Let an error about a name tell where a statement says that name.
+
+    Args:
+        error: Any error; one that tells a place already stays as it is.
+        sql: The user's statement.
+    """
+    if isinstance(error, UnknownName) and error.name and _PLACE not in error.message:
+        found = _find_name(sql, error.name, of_relation="column" not in error.message)
+        if found is not None:
+            begin = sql.rfind("\n", 0, found) + 1
+            line, excerpt = sql.count("\n", 0, found) + 1, sql[begin:].split("\n", 1)[0]
+            error.message = _with_place(error.message, sql, line, found - begin + 1, excerpt)
+    return error
+
+
+def _find_name(sql: str, name: str, *, of_relation: bool) -> int | None:
+    """Offset of a name in a statement; that of a relation where relations stand, if it can be."""
+    for word in dict.fromkeys((name, name.rsplit(".", maxsplit=1)[-1])):
+        plain = rf"(?<!\w){re.escape(word)}(?!\w)"
+        patterns = [rf"{_BEFORE_RELATIONS}({plain})"] if of_relation else []
+        for pattern in (*patterns, f"({plain})"):
+            found = re.search(pattern, sql, re.IGNORECASE)
+            if found is not None:
+                return found.start(1)
+    return None
 
 
 def _name_error(message: str, sql: str, columns: Iterable[str], tables: Iterable[str]) -> Error:

@@ -18,7 +18,6 @@ from ..sql.optimizer import optimize
 from ..sql.tokens import tokenize
 from ..storage.row_group import stored_schema
 from .caller_scope import find_object, names_in_scope
-from .kernel_errors import place_of
 from .plan_cache import Plan
 from .result import Execution, Result, Timing
 from .statements.fast_insert import compile_insert
@@ -190,7 +189,7 @@ def open_route(
     Raises:
         UnknownName: A name is neither a relation nor a file nor an object of the caller.
     """
-    objects = _caller_objects(session, sql, logical.foreign, frame)
+    objects = _caller_objects(session, logical.foreign, frame)
     router = session.database.router
     route = router.hold(snapshot, session.private)
     try:
@@ -209,7 +208,7 @@ def open_route(
 
 
 def _caller_objects(
-    session: Session, sql: str, foreign: Sequence[str], frame: FrameType | None
+    session: Session, foreign: Sequence[str], frame: FrameType | None
 ) -> dict[str, object]:
     """Objects of the caller for the names that no relation has."""
     objects: dict[str, object] = {}
@@ -225,7 +224,7 @@ def _caller_objects(
                 candidates = [f"pagelake.{n}" for n in session.database.system]
             last = name if name.lower().startswith("pagelake.") else name.split(".")[-1]
             raise UnknownName(
-                place_of(f'there is no table or view "{name}"', sql, name),
+                f'there is no table or view "{name}"',
                 name=name,
                 suggestions=close_matches(last, candidates),
             )

@@ -33,7 +33,7 @@ from ..sql.tokens import Name, split
 from . import query
 from .catalog import SessionCatalog
 from .guard import Guard
-from .kernel_errors import translate
+from .kernel_errors import located, translate
 from .result import Result, Timing
 from .settings import KERNEL_SETTINGS, SETTINGS, Settings
 from .statements import copy, ddl, describe, explain, insert, modify
@@ -167,12 +167,13 @@ class Session:
             return self._dispatch(plan, parameters, frame, timing, begun)
         except duckdb.Error as error:
             self.abort(kind)
-            raise self.translate(error, text) from error
+            raise located(self.translate(error, text), text) from error
         except RuntimeError as error:
             self.abort(kind)
             raise self.translate(error, text) from error
-        except Error:
+        except Error as error:
             self.abort(kind)
+            located(error, text)
             raise
 
     def _plan(self, text: str, timing: Timing) -> tuple[Plan, bool]:
@@ -207,7 +208,7 @@ class Session:
 
         match statement:
             case st.Insert() | st.Update() | st.Delete() if self.is_temporary(statement.target):
-                return self._passthrough(plan.text, parameters)
+                return self._passthrough(plan.sql, parameters)
             case st.Insert():
                 result = writing("INSERT", lambda c: insert.insert(c, plan))
             case st.Update():
@@ -219,11 +220,11 @@ class Session:
             case st.CopyTo():
                 result = copy.copy_to(self, statement, parameters, frame)
             case st.CreateTable(temporary=True) | st.CreateView(temporary=True) | st.Temporary():
-                result = self._passthrough(plan.text, parameters)
+                result = self._passthrough(plan.sql, parameters)
             case st.CreateTable():
                 result = writing("CREATE TABLE", lambda c: ddl.create_table(c, statement))
             case st.Drop() if any(self.is_temporary(name) for name in statement.names):
-                result = self._passthrough(plan.text, parameters)
+                result = self._passthrough(plan.sql, parameters)
             case st.CreateView() | st.CreateSchema() | st.Drop() | st.Alter():
                 operation = ddl.operation(statement)
                 result = writing(operation, lambda c: ddl.change(self, c.transaction, statement))

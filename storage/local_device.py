@@ -15,7 +15,7 @@ import secrets
 import threading
 from typing import TYPE_CHECKING
 
-from ..errors import NotAStore, OutcomeUnknown, StorageFull
+from ..errors import NotAStore, OutcomeUnknown, StorageFull, Unavailable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,8 +23,21 @@ if TYPE_CHECKING:
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _STAGING = "tmp"
 _FOLDERS = ("log", "log/checkpoints", "segments", "hot", _STAGING)
+_OWN_NAMES = frozenset({*_FOLDERS, "store.json"})
+_FOREIGN_ALLOWED = frozenset({"lost+found"})  # a new file system is a place for a store too
+_MAPS_MAX = 256  # every mapping holds a descriptor, and processes often may have 1,024 of them
 _datasync = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
 _IOV_MAX = 512  # buffers one writev takes; POSIX promises 16, Linux and macOS give 1024
+
+
+def _failure(error: OSError, verb: str) -> Unavailable:
+    """What a failed call means to the caller, while nothing is published yet."""
+    if error.errno in _NO_ROOM:
+        return StorageFull(
+            f"the device has no room left to {verb}; nothing of this transaction was kept",
+            hint="free some space and run the statement again",
+        )
+    return Unavailable(f"the device failed to {verb} ({error.strerror}); nothing was kept")
 
 
 def _write_all(descriptor: int, parts: list[bytes | memoryview]) -> None:
@@ -35,12 +48,7 @@ def _write_all(descriptor: int, parts: list[bytes | memoryview]) -> None:
         try:
             written = os.writev(descriptor, views[first : first + _IOV_MAX])
         except OSError as error:
-            if error.errno in _NO_ROOM:
-                raise StorageFull(
-                    "the device has no room left; nothing of this transaction was kept",
-                    hint="free some space and run the statement again",
-                ) from error
-            raise
+            raise _failure(error, "write") from error
         while first < len(views) and written >= len(views[first]):
             written -= len(views[first])
             first += 1
@@ -52,6 +60,10 @@ def _sync(descriptor: int, what: str) -> None:
     try:
         _datasync(descriptor)
     except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise StorageFull(
+                f"the device had no room left for {what} when it was synced"
+            ) from error
         # After a failed sync the kernel may have dropped the dirty pages: a second sync would
         # succeed and mean nothing, so the file is given up.
         raise OutcomeUnknown(
@@ -68,9 +80,7 @@ class _LocalAppendFile:
         try:
             self._descriptor = os.open(path, flags, 0o600)
         except OSError as error:
-            if error.errno in _NO_ROOM:
-                raise StorageFull("the device has no room left for a new segment") from error
-            raise
+            raise _failure(error, "create a segment") from error
         self._name = name
         self._poisoned = False
         self.size = 0
@@ -155,18 +165,14 @@ class _LocalStagedFile:
                     self._temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600
                 )
         except OSError as error:
-            if error.errno in _NO_ROOM:
-                raise StorageFull("the device has no room left for a commit record") from error
-            raise
+            raise _failure(error, "stage a commit record") from error
         try:
             _write_all(self._descriptor, [content])
             # A sync that fails here loses nothing: the file has no name, nobody can see it.
             _datasync(self._descriptor)
         except OSError as error:
             self.discard()
-            if error.errno in _NO_ROOM:
-                raise StorageFull("the device has no room left for a commit record") from error
-            raise
+            raise _failure(error, "stage a commit record") from error
         except BaseException:
             self.discard()
             raise
@@ -188,9 +194,7 @@ class _LocalStagedFile:
         except FileExistsError:
             return False
         except OSError as error:
-            if error.errno in _NO_ROOM:
-                raise StorageFull("the device has no room left to publish a commit") from error
-            raise
+            raise _failure(error, "publish a commit") from error
         return True
 
     def discard(self) -> None:
@@ -221,19 +225,39 @@ class LocalDevice:
         self._folders = _Folders(self._prefix)
         self._maps: dict[str, mmap.mmap] = {}
         self._maps_lock = threading.Lock()
-        if root.exists() and not root.is_dir():
-            raise NotAStore(f"{root} is a file, not a directory", hint="name a directory")
         try:
+            if root.exists() and not root.is_dir():
+                raise NotAStore(f"{root} is a file, not a directory", hint="name a directory")
             if create:
-                root.mkdir(parents=True, exist_ok=True)
-                for folder in _FOLDERS:
-                    (root / folder).mkdir(exist_ok=True)
+                self._make_folders()
             elif not root.is_dir():
                 raise NotAStore(f"{root} does not exist", hint="open it writable to create it")
         except OSError as error:
-            raise NotAStore(f"cannot create a store in {root}: {error.strerror}") from error
+            if error.errno in _NO_ROOM:
+                raise StorageFull(f"the device has no room left for a store in {root}") from error
+            raise NotAStore(f"cannot open a store in {root}: {error.strerror}") from error
         if create:
             self._probe_link()
+
+    def _make_folders(self) -> None:
+        """Create what is missing of the directory and its folders."""
+        missing = [path for path in (self._root, *self._root.parents) if not path.exists()]
+        self._root.mkdir(parents=True, exist_ok=True)
+        found = {name for name in os.listdir(self._root) if not name.startswith(".")}
+        if "store.json" not in found and (foreign := found - _OWN_NAMES - _FOREIGN_ALLOWED):
+            raise NotAStore(
+                f"{self._root} holds something other than a store, such as {min(foreign)}",
+                hint="name an empty or a new directory",
+            )
+        for folder in _FOLDERS:
+            (self._root / folder).mkdir(exist_ok=True)
+        for path in missing:
+            # A store whose own directory is lost in a power failure is lost with all commits.
+            descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
 
     def _probe_link(self) -> None:
         """Refuse file systems on which link would not fail on an existing name."""
@@ -247,10 +271,10 @@ class LocalDevice:
                 self.unlink(probe)
         except StorageFull:
             raise
-        except OSError as error:
+        except Unavailable as error:
             raise NotAStore(
                 f"{self._root} is not writable, or its file system has no hard links: "
-                f"{error.strerror}",
+                f"{error.message}",
                 hint="open it with read_only=True, or choose a local disk",
             ) from error
         if not atomic:
@@ -285,7 +309,10 @@ class LocalDevice:
                     raise EOFError(f"{name} is shorter than {needed} bytes")
                 mapped = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
             # An older, shorter map is dropped here and freed with its last view.
+            self._maps.pop(name, None)
             self._maps[name] = mapped
+            if len(self._maps) > _MAPS_MAX:
+                del self._maps[next(iter(self._maps))]
             return mapped
 
     def list(self, folder: str) -> list[str]:
@@ -316,8 +343,10 @@ class LocalDevice:
         return self._root / name
 
     def adopt(self, path: Path, name: str) -> bool:
+        target = self._root / name
+        target.parent.mkdir(exist_ok=True)  # whoever deleted it deleted what can be made again
         try:
-            os.link(path, self._root / name)
+            os.link(path, target)
         except FileExistsError:
             return False
         return True

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from ..errors import Corrupt
+from ..errors import Corrupt, Unavailable
 from .page import (
     HEADER_BYTES,
     PAGE_ALIGNMENT,
@@ -37,13 +37,15 @@ _PADDING = bytes(PAGE_ALIGNMENT)
 class SegmentWriter:
     """Appends pages to one segment on behalf of one transaction."""
 
-    def __init__(self, file: AppendFile, segment: int, store_id: bytes, *, fresh: bool) -> None:
+    def __init__(self, file: AppendFile, segment: int, store_id: bytes) -> None:
         self._file = file
         self._store_id = store_id
         self._dirty = False
         self.segment = segment
-        self.fresh = fresh
-        """True until the segment's name has been synced: nobody else can refer to it yet."""
+        self.fresh = True
+        """True until the segment's name has been synced."""
+        self.private = True
+        """True until a transaction that wrote here has committed: nobody refers to its pages."""
 
     @property
     def size(self) -> int:
@@ -104,7 +106,7 @@ class PageStore:
                     return self._idle.pop()
         segment = int.from_bytes(self._environment.random_bytes(8), "little")
         file = self._device.create(segment_name(segment))
-        return SegmentWriter(file, segment, self._store_id, fresh=True)
+        return SegmentWriter(file, segment, self._store_id)
 
     def sync(self, writers: Iterable[SegmentWriter]) -> None:
         """Make the pages of these writers, and the names of their segments, durable."""
@@ -117,17 +119,23 @@ class PageStore:
             self._device.sync_directory("segments")
 
     def release(self, writer: SegmentWriter) -> None:
-        """Give back a segment whose pages are all synced."""
+        """Give back a segment whose pages are all synced and referred to."""
+        writer.private = False
         if writer.size >= SEGMENT_BYTES_MAX:
             writer.close()
             return
         with self._lock:
             self._idle.append(writer)
 
-    def abandon(self, writer: SegmentWriter) -> None:
-        """Give up a segment after a failure; one that nobody can refer to is removed."""
+    def abandon(self, writer: SegmentWriter, *, keep: bool = False) -> None:
+        """Give up a segment after a failure; one that nobody refers to is removed.
+
+        Args:
+            writer: The segment.
+            keep: Leave it, because the outcome of the transaction is unknown.
+        """
         writer.close()
-        if writer.fresh:
+        if writer.private and not keep:
             self._device.unlink(segment_name(writer.segment))
 
     def get(self, ref: PageRef, kind: PageKind | None = None) -> memoryview:
@@ -147,6 +155,8 @@ class PageStore:
                 offset=ref.offset,
                 hint="restore the file from a backup; other tables stay readable",
             ) from error
+        except OSError as error:
+            raise Unavailable(f"{name} cannot be read: {error.strerror}") from error
         return verify(page, ref, self._store_id, kind)
 
     def close(self) -> None:

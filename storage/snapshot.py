@@ -219,10 +219,12 @@ class Snapshot:
         """Find a table by name, regardless of case."""
         if len(self._names) != len(self.tables):
             # In one step: other threads look names up meanwhile.
-            self._names.update({
-                (state.definition.schema.lower(), state.definition.name.lower()): table
-                for table, state in self.tables.items()
-            })
+            self._names.update(
+                {
+                    (state.definition.schema.lower(), state.definition.name.lower()): table
+                    for table, state in self.tables.items()
+                }
+            )
         table_id = self._names.get((schema.lower(), name.lower()))
         return None if table_id is None else self.tables[table_id]
 

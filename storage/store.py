@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from os import cpu_count
 from typing import TYPE_CHECKING
 
-from ..errors import Conflict, Corrupt, Denied, FormatTooNew, NotAStore, OutcomeUnknown
+from ..errors import Conflict, Corrupt, Denied, FormatTooNew, NotAStore, OutcomeUnknown, Unavailable
 from . import checkpoint as checkpoints
 from .conflict import Footprint, check
 from .environment import Environment
@@ -40,6 +40,7 @@ CHECKPOINT_EVERY_RECORDS = 256
 CHECKPOINTS_KEPT = 2
 """One to use and one to fall back on."""
 _STORE_FILE = "store.json"
+_STORE_ID_BYTES = 16
 
 
 def record_name(version: int) -> str:
@@ -102,26 +103,34 @@ class Store:
     def _identify(self) -> bytes:
         try:
             description = json.loads(self.device.read(_STORE_FILE))
-            version, store_id = description["format"], bytes.fromhex(description["store_id"])
+            version = int(description["format"])
+            if version > STORE_FORMAT:
+                raise FormatTooNew(
+                    f"the store has format {version}, this version reads up to {STORE_FORMAT}",
+                    hint="upgrade pagelake",
+                )
+            store_id = bytes.fromhex(description["store_id"])
+            if version < 1 or len(store_id) != _STORE_ID_BYTES:
+                raise ValueError("its format or its store id is none")
         except FileNotFoundError:
             return self._create()
+        except OSError as error:
+            raise NotAStore(f"{_STORE_FILE} cannot be read: {error.strerror}") from error
         except (ValueError, KeyError, TypeError) as error:
             raise NotAStore(f"{_STORE_FILE} is not a store's: {error}") from error
-        if version > STORE_FORMAT:
-            raise FormatTooNew(
-                f"the store has format {version}, this version reads up to {STORE_FORMAT}",
-                hint="upgrade pagelake",
-            )
+        if not self.read_only:
+            # Its creator may have died before the folders' names were durable.
+            self.device.sync_directory("")
         return store_id
 
     def _create(self) -> bytes:
         if self.read_only:
             raise NotAStore("there is no store here", hint="open it writable to create one")
-        if self.device.list("log") and any(n.isdigit() for n in self.device.list("log")):
+        if any(name.isdigit() for name in self.device.list("log")):
             raise NotAStore(f"the store has a log but lost its {_STORE_FILE}")
         description = {
             "format": STORE_FORMAT,
-            "store_id": self.environment.random_bytes(16).hex(),
+            "store_id": self.environment.random_bytes(_STORE_ID_BYTES).hex(),
             "created_us": self.environment.now_us(),
         }
         staged = self.device.stage(json.dumps(description).encode())
@@ -131,11 +140,12 @@ class Store:
             staged.discard()
         self.device.sync_directory("")
         # Another process may have been first: what was linked decides.
-        return bytes.fromhex(json.loads(self.device.read(_STORE_FILE))["store_id"])
+        return self._identify()
 
     def _load_checkpoint(self) -> None:
         """Start from the newest checkpoint that can be read."""
-        for name in reversed(self.device.list(checkpoints.FOLDER)):
+        names = [name for name in self.device.list(checkpoints.FOLDER) if name.isdigit()]
+        for name in reversed(names):
             path = f"{checkpoints.FOLDER}/{name}"
             try:
                 content = self.device.read(path)
@@ -178,11 +188,15 @@ class Store:
                     content = self.device.read(name)
                 except FileNotFoundError:
                     break
+                except OSError as error:
+                    raise Unavailable(f"{name} cannot be read: {error.strerror}") from error
                 try:
                     record = decode(content, store_id=self.id, name=name)
                     self._verify_chain(record, name)
                     self._advance(record.transactions, record.hash, record.time_us, len(content))
                 except Corrupt as error:
+                    if error.file is None:
+                        error.file, error.offset = name, 0
                     if not self.read_only:
                         error.hint = (
                             f"open the store with read_only=True to read it as of version "
@@ -248,13 +262,29 @@ class Store:
             self._waiting.append(request)
             request.leads = not self._leading
             self._leading = True
-        if not request.leads:
-            request.turn.wait()
-        if request.leads:
-            self._lead()
+        try:
+            if not request.leads:
+                self._await_turn(request)
+        finally:
+            if request.leads:
+                self._lead()
         if request.error is not None:
             raise request.error
         return request.version
+
+    def _await_turn(self, request: _Request) -> None:
+        """Wait until somebody has committed a request, or until it is its turn to lead."""
+        try:
+            request.turn.wait()
+        except BaseException:
+            with self._queue_lock:
+                withdrawn = not request.leads and any(r is request for r in self._waiting)
+                if withdrawn:
+                    self._waiting = [r for r in self._waiting if r is not request]
+            if not withdrawn:
+                # It is being committed with others, or others wait for it to lead them.
+                request.turn.wait()
+            raise
 
     def _lead(self) -> None:
         """Commit everybody who waits, then hand over to the first who came meanwhile."""
@@ -360,7 +390,14 @@ class Store:
         return tail >= max(CHECKPOINT_EVERY_RECORDS, groups // 4)
 
     def checkpoint(self) -> int:
-        """Write the newest snapshot out whole; returns its version."""
+        """Write the newest snapshot out whole; returns its version.
+
+        Raises:
+            Denied: The store was opened read-only.
+            StorageFull: No room for it; the older ones are kept.
+        """
+        if self.read_only:
+            raise Denied("the store was opened read-only")
         snapshot = self.snapshot()
         with self._log_lock:
             history = list(self._history)
@@ -377,7 +414,8 @@ class Store:
         return snapshot.version
 
     def _drop_old_checkpoints(self, names: Iterable[str]) -> None:
-        for name in list(names)[:-CHECKPOINTS_KEPT]:
+        numbered = sorted(name for name in names if name.isdigit())
+        for name in numbered[:-CHECKPOINTS_KEPT]:
             self.device.unlink(f"{checkpoints.FOLDER}/{name}")
 
     def close(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ..errors import Closed
+from ..errors import Closed, Conflict, StorageFull
 from .effects import Delete, DeleteVector, Effect
 from .page import PageKind
 from .record import CommittedTransaction
@@ -99,9 +99,11 @@ class Transaction:
 
     def writer(self, *, exclusive: bool = False) -> SegmentWriter:
         """The segment this transaction appends to; held until it ends."""
-        if not self._writers:
-            self._writers.append(self._store.pages.writer(exclusive=exclusive))
-        return self._writers[0]
+        for writer in self._writers:
+            if writer.private or not exclusive:
+                return writer
+        self._writers.append(self._store.pages.writer(exclusive=exclusive))
+        return self._writers[-1]
 
     def savepoint(self) -> Savepoint:
         """Remember the present state."""
@@ -134,8 +136,12 @@ class Transaction:
         try:
             self._store.pages.sync(self._writers)
             version = self._store.commit(self)
-        except BaseException:
+        except (Conflict, StorageFull):
             self.rollback()
+            raise
+        except BaseException:
+            # The record may have been published, and then refers to the pages.
+            self._abandon(keep=True)
             raise
         self.open = False
         for writer in self._writers:
@@ -145,8 +151,11 @@ class Transaction:
 
     def rollback(self) -> None:
         """Forget everything. Ending twice is allowed."""
+        self._abandon(keep=False)
+
+    def _abandon(self, *, keep: bool) -> None:
         self.open = False
         for writer in self._writers:
-            # Pages without a referrer are harmless; the segment of its own goes at once.
-            self._store.pages.abandon(writer)
+            # Pages without a referrer are harmless; a segment of its own goes at once.
+            self._store.pages.abandon(writer, keep=keep)
         self._writers.clear()

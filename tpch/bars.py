@@ -1,6 +1,7 @@
-"""The bars: what Pagelake must reach, each with the measurement and the command that proves it.
+"""The bars: what Pagelake must reach, each with the measurement that proves it.
 
-All ratios are Pagelake divided by DuckDB with the same threads. The bars are set for scale factor 1.
+All ratios are Pagelake divided by DuckDB with the same threads. The bars are set for scale factor
+1.
 """
 
 from __future__ import annotations
@@ -60,10 +61,6 @@ class Bar:
         """Return the bar in words, such as ``≤ 1.10×``."""
         limit = Figure(self.figure, "", self.limit, unit).text()
         return f"{'≥' if self.at_least else '≤'} {limit}"
-
-    def command(self, scale_factor: float) -> str:
-        """Return the command that measures this bar alone."""
-        return f"pagelake tpch bars --sf {scale_factor:g} --only {self.measurement}"
 
 
 BARS: tuple[Bar, ...] = (

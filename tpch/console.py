@@ -189,9 +189,10 @@ def answer_table(answer: Answer, rows_max: int = 20) -> Table:
 
 def figure_table(figures: Sequence[Figure]) -> Table:
     """Return figures as a table, one a line."""
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table("figure", header_style="bold")
+    table = Table("figure", header_style="bold", box=SIMPLE_HEAD)
     table.add_column("value", justify="right", no_wrap=True)
     table.add_column("detail", style="dim")
     for figure in figures:
@@ -200,21 +201,35 @@ def figure_table(figures: Sequence[Figure]) -> Table:
 
 
 def verdict_table(verdicts: Sequence[Verdict], scale_factor: float) -> Table:
-    """Return figures beside their bars, with the command that measures each."""
+    """Return figures beside their bars, with the command that measures each alone."""
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table("figure", header_style="bold", show_lines=False)
+    met = sum(verdict.met for verdict in verdicts)
+    table = Table(
+        title=f"TPC-H at scale factor {scale_factor:g}: {met} of {len(verdicts)} bars met",
+        title_justify="left",
+        caption=f"One measurement alone: pagelake tpch bars --sf {scale_factor:g} --only NAME",
+        caption_justify="left",
+        header_style="bold",
+        box=SIMPLE_HEAD,
+    )
+    table.add_column("name", no_wrap=True)
+    table.add_column("figure")
     table.add_column("value", justify="right", no_wrap=True)
     table.add_column("bar", justify="right", no_wrap=True)
-    table.add_column("verdict", justify="center")
-    table.add_column("detail and command", style="dim")
+    table.add_column("verdict", justify="center", no_wrap=True)
+    table.add_column("detail", style="dim")
+    previous = ""
     for verdict in verdicts:
-        figure = verdict.figure
+        figure, name = verdict.figure, verdict.bar.measurement
         table.add_row(
+            name if name != previous else "",
             figure.title,
             figure.text(),
             verdict.bar.text(figure.unit),
             "[green]met[/green]" if verdict.met else "[red]MISSED[/red]",
-            f"{figure.detail}\n{verdict.bar.command(scale_factor)}",
+            figure.detail,
         )
+        previous = name
     return table

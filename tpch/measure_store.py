@@ -105,8 +105,17 @@ def bytes_of_truth(workload: Workload, rounds: int, progress: Progress) -> Measu
     return Measurement((Figure("bytes_ratio", title, mine / theirs, "×", detail),))
 
 
-def inserts(workload: Workload, rounds: int, progress: Progress) -> Measurement:
-    """Count durable one-row INSERT statements with parameters, one writer and sixteen threads."""
+def inserts(
+    workload: Workload, rounds: int, progress: Progress, *, seconds: float = _INSERT_SECONDS
+) -> Measurement:
+    """Count durable one-row INSERT statements with parameters, one writer and sixteen threads.
+
+    Args:
+        workload: Only its scratch folder is used.
+        rounds: Not used: a rate over seconds is a mean already.
+        progress: Called per engine and number of writers.
+        seconds: How long each case writes.
+    """
     del rounds
     import duckdb
 
@@ -121,7 +130,7 @@ def inserts(workload: Workload, rounds: int, progress: Progress) -> Measurement:
                 else duckdb.connect(str(folder / "new.duckdb"))
             )
             with connection:
-                rates[engine, writers] = _insert_rate(connection, writers)
+                rates[engine, writers] = _insert_rate(connection, writers, seconds)
     progress("done", len(cases), len(cases))
     one, many = rates["pagelake", 1], rates["pagelake", _WRITERS]
     peer_one, peer_many = rates["duckdb", 1], rates["duckdb", _WRITERS]
@@ -219,8 +228,8 @@ def _folder_bytes(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def _insert_rate(connection: Any, writers: int) -> float:
-    """Return acknowledged inserts a second of ``writers`` threads, each with its own cursor."""
+def _insert_rate(connection: Any, writers: int, seconds: float) -> float:
+    """Return acknowledged inserts a second of so many threads, each with a cursor of its own."""
     connection.execute("CREATE TABLE events (id BIGINT, name VARCHAR)")
     for row in range(_INSERT_WARM_UP_ROWS):
         connection.execute("INSERT INTO events VALUES (?, ?)", [row, f"event {row}"])
@@ -234,7 +243,7 @@ def _insert_rate(connection: Any, writers: int) -> float:
         try:
             barrier.wait()
             started = time.perf_counter()
-            while (now := time.perf_counter()) - started < _INSERT_SECONDS:
+            while (now := time.perf_counter()) - started < seconds:
                 row = counts[writer]
                 cursor.execute("INSERT INTO events VALUES (?, ?)", [row, f"event {row}"])
                 counts[writer] += 1

@@ -133,6 +133,11 @@ class Route:
         with self._lock:
             return self._leaves.get(table) or self._build_leaf(self.snapshot.tables[table])
 
+    def source(self, relation: Relation) -> LeafSource | None:
+        """The streamed source of a relation, where it has one."""
+        kind = "system" if relation.kind is RelationKind.SYSTEM else "stream"
+        return self._sources.get(f"{kind}_{relation.key}_{self.database}")
+
     def leaves(self) -> list[BuiltLeaf]:
         """The leaves built so far."""
         return list(self._leaves.values())  # without the lock: building one may take long

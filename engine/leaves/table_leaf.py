@@ -9,6 +9,7 @@ rows to delete can say which they were.
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -26,12 +27,15 @@ from .hot_tier import HotSegment, native_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from concurrent.futures import Future
 
     from ...storage.effects import Column, RowGroup, TableDefinition
     from ...storage.snapshot import TableState
     from ...storage.store import Store
     from .leaf_source import Comparison
 
+_GROUPS_AHEAD = 2
+"""Row groups decoded ahead of the kernel: enough to keep two cores busy."""
 POSITION = "position"
 """Column of a stream that counts its rows, deleted ones included."""
 
@@ -217,25 +221,42 @@ class StreamedGroups:
     def batches(
         self, columns: Sequence[str], comparisons: Sequence[Comparison]
     ) -> Iterator[pa.RecordBatch]:
-        """Decode what is asked for."""
+        """Decode what is asked for, a few row groups ahead of the kernel."""
         by_id = {str(c.id): c for c in self.state.definition.columns}
-        wanted = [by_id[name] for name in columns if name in by_id]
         predicates = _stored(comparisons, by_id)
+        flying: deque[Future[pa.RecordBatch]] = deque()
         position = 0
-        for group in self.groups:
-            start, position = position, position + group.rows
-            if not group_may_match(group, predicates):
-                continue
-            batch = read_row_group(self.store, self.state.definition, group, wanted)
-            arrays = dict(zip([str(c.id) for c in wanted], batch.columns, strict=False))
-            if POSITION in columns or not wanted:
-                arrays[POSITION] = pa.array(np.arange(start, start + group.rows, dtype=np.int64))
-            batch = pa.RecordBatch.from_pydict(
-                {name: arrays[name] for name in (columns or (POSITION,))}
-            )
-            for vector in _merged(self.state, self.store, group):
-                batch = without(batch, vector)
-            yield batch
+        try:
+            for group in self.groups:
+                start, position = position, position + group.rows
+                if not group_may_match(group, predicates):
+                    continue
+                flying.append(
+                    self.store.executor.submit(self._decode, group, start, columns, by_id)
+                )
+                if len(flying) > _GROUPS_AHEAD:
+                    yield flying.popleft().result()
+            while flying:
+                yield flying.popleft().result()
+        finally:
+            for future in flying:
+                future.cancel()
+
+    def _decode(
+        self, group: RowGroup, start: int, columns: Sequence[str], by_id: dict[str, Column]
+    ) -> pa.RecordBatch:
+        """One row group's live rows."""
+        wanted = [by_id[name] for name in columns if name in by_id]
+        batch = read_row_group(self.store, self.state.definition, group, wanted)
+        arrays = dict(zip([str(c.id) for c in wanted], batch.columns, strict=False))
+        if POSITION in columns or not wanted:
+            arrays[POSITION] = pa.array(np.arange(start, start + group.rows, dtype=np.int64))
+        batch = pa.RecordBatch.from_pydict(
+            {name: arrays[name] for name in (columns or (POSITION,))}
+        )
+        for vector in _merged(self.state, self.store, group):
+            batch = without(batch, vector)
+        return batch
 
 
 def _merged(state: TableState, store: Store, group: RowGroup) -> Iterator[npt.NDArray[np.uint32]]:

@@ -11,7 +11,6 @@ from ...errors import InvalidRequest, UnknownName
 from ...sql.column_types import column_type
 from ...sql.names import close_matches
 from ...sql.tokens import quote
-from ..kernel_errors import place_of
 from ..query import OpenRoute, bind_text, from_table, open_route
 from ..result import BATCH_ROWS
 
@@ -93,7 +92,7 @@ def target_table(session: Session, name: Name, verb: str) -> TableState:
     return state
 
 
-def find_column(definition: TableDefinition, name: str, sql: str) -> Column:
+def find_column(definition: TableDefinition, name: str) -> Column:
     """A column by name.
 
     Raises:
@@ -102,7 +101,7 @@ def find_column(definition: TableDefinition, name: str, sql: str) -> Column:
     column = definition.column(name)
     if column is None:
         raise UnknownName(
-            place_of(f'table "{definition.name}" has no column "{name}"', sql, name),
+            f'table "{definition.name}" has no column "{name}"',
             name=name,
             suggestions=close_matches(name, [c.name for c in definition.columns]),
         )
@@ -165,7 +164,8 @@ def returned(
         fields = [pa.field(str(c.id), c.arrow_type) for c in definition.columns]
         table = pa.schema(fields).empty_table()
     source = f"(SELECT {restore_select(definition)} FROM rows) AS {quote(definition.name)}"
-    return from_table(session, table, f"SELECT {returning} FROM {source}")
+    # Run before the statement ends: what cannot be answered must not have happened.
+    return from_table(session, table, f"SELECT {returning} FROM {source}").start()
 
 
 def verify_keys(change: Change, definition: TableDefinition, keys: KeyCheck) -> None:

@@ -62,7 +62,7 @@ def copy_from(change: Change, statement: st.CopyFrom) -> Result:
     definition = state.definition
     targets: tuple[Column, ...] = definition.columns
     if statement.columns is not None:
-        targets = tuple(find_column(definition, name, name) for name in statement.columns)
+        targets = tuple(find_column(definition, name) for name in statement.columns)
     kind = format_of(statement.source, statement.options)
     if kind == "arrow":
         with_stream = Holder({_ARROW_STREAM: _open_arrow(_path(statement.source))})

@@ -7,14 +7,22 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from ...errors import AlreadyExists, InvalidRequest, UnknownName, Unsupported
+from ...errors import (
+    AlreadyExists,
+    ConstraintViolation,
+    InvalidRequest,
+    UnknownName,
+    Unsupported,
+)
 from ...sql import statement as st
 from ...sql.column_types import column_type
 from ...sql.names import close_matches
 from ...sql.tokens import Name, TokenStream, quote
+from ...sql.type_tree import parse_type
 from ...storage.effects import (
     AlterTable,
     Column,
+    Constraint,
     CreateSchema,
     CreateTable,
     DropSchema,
@@ -31,6 +39,7 @@ from .change import Change, checks_of, verify_keys
 from .insert import RowSource, insert_query
 from .key_check import KeyCheck
 from .modify import Located, Search, row_versions
+from .rename_field import taken_over
 from .shadow import (
     Scratch,
     ShadowTable,
@@ -149,7 +158,7 @@ def _definition_of_body(
         )
     with scratch(session.database.kernel) as shadow:
         target = shadow.table(identity[2])
-        _run_in_scratch(session, shadow, f"CREATE TABLE {target} {statement.body}")
+        shadow.cursor.execute(f"CREATE TABLE {target} {statement.body}")
         return define(shadow.read(), *identity)
 
 
@@ -168,8 +177,7 @@ def _definition_of_query(
             raise InvalidRequest(f"the query gives {len(names)} columns, more are named")
         names[: len(statement.columns)] = statement.columns
     columns = tuple(
-        # A column of nothing but NULL literals is an integer, as in DuckDB.
-        plain_column(number, name, "INTEGER" if type_ == '"NULL"' else type_)
+        plain_column(number, name, type_)
         for number, (name, type_) in enumerate(zip(_distinct(names), types, strict=True), 1)
     )
     return TableDefinition(*identity, columns, len(columns) + 1)
@@ -186,13 +194,6 @@ def _distinct(names: Sequence[str]) -> list[str]:
         taken.add(candidate.lower())
         distinct.append(candidate)
     return distinct
-
-
-def _run_in_scratch(session: Session, shadow: Scratch, sql: str) -> None:
-    try:
-        shadow.cursor.execute(sql)
-    except Exception as error:
-        raise session.translate(error, sql) from error
 
 
 def _create_view(session: Session, transaction: Transaction, statement: st.CreateView) -> None:
@@ -342,7 +343,7 @@ def _alter_columns(
         target = shadow.table(old.name)
         shadow.cursor.execute(render(old, target))
         before = shadow.read()
-        _run_in_scratch(session, shadow, f"ALTER TABLE {target} {action}")
+        shadow.cursor.execute(f"ALTER TABLE {target} {action}")
         after = shadow.read()
         columns, next_id, retyped = _merge(session, old, before, after, action, shadow)
     kept = {c.id for c in columns}
@@ -361,6 +362,14 @@ def _alter_columns(
         was = next((c for c in old.columns if c.id == column.id), None)
         if was is not None and was.nullable and not column.nullable:
             _refuse_existing_nulls(session, transaction, old, was)
+        if was is None and not column.nullable and column.initial is None and state.row_groups:
+            raise InvalidRequest(
+                f'column "{column.name}" is NOT NULL, but rows that are there would have no value',
+                hint="add it with a DEFAULT, or fill it first and SET NOT NULL then",
+            )
+    for key in new.keys:
+        if key not in old.keys:
+            _refuse_existing_duplicates(session, transaction, old, key)
     transaction.add("ALTER TABLE", AlterTable(new))
 
 
@@ -426,18 +435,40 @@ def _initial(shadow: Scratch, column: Column) -> bytes | None:
 def _refuse_existing_nulls(
     session: Session, transaction: Transaction, definition: TableDefinition, column: Column
 ) -> None:
+    if _has_rows(session, transaction, definition, f"WHERE {quote(column.name)} IS NULL"):
+        raise ConstraintViolation(
+            f"NOT NULL constraint failed: {definition.name}.{column.name} has NULLs",
+            hint="give those rows a value first",
+        )
+
+
+def _refuse_existing_duplicates(
+    session: Session, transaction: Transaction, definition: TableDefinition, key: Constraint
+) -> None:
+    names = [quote(c.name) for c in definition.columns if c.id in key.columns]
+    present = " AND ".join(f"{name} IS NOT NULL" for name in names)
+    condition = f"WHERE {present} GROUP BY {', '.join(names)} HAVING count(*) > 1"
+    if _has_rows(session, transaction, definition, condition):
+        raise ConstraintViolation(
+            f"{key.kind.replace('_', ' ').upper()} constraint failed: "
+            f"{definition.name} has duplicates in ({', '.join(names)})"
+        )
+
+
+def _has_rows(
+    session: Session, transaction: Transaction, definition: TableDefinition, condition: str
+) -> bool:
     named = f"{quote(definition.schema)}.{quote(definition.name)}"
-    sql = f"SELECT 1 FROM {named} WHERE {quote(column.name)} IS NULL LIMIT 1"
+    sql = f"SELECT 1 FROM {named} {condition} LIMIT 1"
     logical = bind_text(session, sql, transaction.snapshot)
     opened = open_route(session, sql, logical, None, transaction.snapshot)
+    drained = False
     try:
         found = opened.cursor.execute(sql).fetchall()
+        drained = True
     finally:
-        opened.close(drained=True)
-    if found:
-        raise InvalidRequest(
-            f'column "{column.name}" has NULLs', hint="give those rows a value first"
-        )
+        opened.close(drained=drained)
+    return bool(found)
 
 
 def _rewrite(
@@ -454,7 +485,9 @@ def _rewrite(
     expressions: list[tuple[str, Column]] = []
     for column in new.columns:
         was = retyped.get(column.id) or next(c for c in old.columns if c.id == column.id)
-        source = using if column.id in retyped and using else quote(was.name)
+        source = quote(was.name)
+        if column.id in retyped:
+            source = using or _carried(source, was, column, action)
         expressions.append((source, column))
     keys = KeyCheck(replace(state, definition=new))
     write = BulkWrite(
@@ -472,6 +505,13 @@ def _rewrite(
     removed = tuple(group.id for group in state.row_groups)
     transaction.add("ALTER TABLE", AlterTable(new), Rewrite(old.id, removed, groups))
     verify_keys(change, new, keys)
+
+
+def _carried(source: str, was: Column, column: Column, action: str) -> str:
+    """The value of a retyped column: renamed fields keep theirs, all else is converted."""
+    if not TokenStream(action).accept("RENAME"):
+        return source
+    return taken_over(source, parse_type(was.type), parse_type(column.type))
 
 
 def _using(action: str) -> str | None:

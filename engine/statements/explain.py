@@ -7,7 +7,9 @@ shows the relation instead, with the row groups that its zone maps leave over.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import re
+import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -16,6 +18,7 @@ from ...errors import Unsupported
 from ...sql import statement as st
 from ...sql.column_types import column_type
 from ...sql.explain import Node, draw
+from ...sql.provider import RelationKind
 from ...storage.scan import group_may_match
 from ..query import bind_text, from_table, open_route, without_database
 from .fast_insert import parameters_by_key
@@ -28,8 +31,12 @@ if TYPE_CHECKING:
     from ...storage.snapshot import Snapshot
     from ..kernel import Parameters
     from ..leaves.route import Route
+    from ..leaves.table_leaf import Part
     from ..result import Result
     from ..session import Session
+
+_COLUMN_ID = re.compile(r'\bc(\d+)\b|"(\d+)"')
+"""How native copies and streams name columns."""
 
 
 def explain(
@@ -55,12 +62,17 @@ def explain(
         options = "ANALYZE, FORMAT json" if statement.analyze else "FORMAT json"
         command = f"EXPLAIN ({options}) {sql}"
         with session.guard.watch(opened.cursor):
-            executed = opened.cursor.execute(command) if parameters is None else (
-                opened.cursor.execute(command, parameters)
-            )  # fmt: skip
+            begun = time.perf_counter()
+            executed = (
+                opened.cursor.execute(command)
+                if parameters is None
+                else opened.cursor.execute(command, parameters)
+            )
             rows = executed.fetchall()
+            elapsed_ms = (time.perf_counter() - begun) * 1e3
         drained = True
-        reader = _PlanReader(opened.route, logical, snapshot, parameters_by_key(parameters))
+        given = parameters_by_key(parameters)
+        reader = _PlanReader(opened.route, logical, snapshot, given, elapsed_ms)
         text = draw(reader.read(json.loads(rows[0][1])), width=100)
     finally:
         opened.close(drained=drained)
@@ -77,14 +89,15 @@ class _PlanReader:
     logical: LogicalPlan
     snapshot: Snapshot
     parameters: Any
+    elapsed_ms: float | None = None
+    streamed: set[str] = field(default_factory=set)
 
     def read(self, plan: Any) -> Node:
         """The root of the tree."""
         if isinstance(plan, dict):  # EXPLAIN ANALYZE
             roots = [self._node(n) for n in plan.get("operator") or plan.get("children") or []]
             roots = [node for root in roots for node in _unwrapped(root)]
-            total = plan.get("latency") or plan.get("query", {}).get("latency")
-            facts = (f"total {float(total) * 1e3:.1f} ms",) if total else ()
+            facts = () if self.elapsed_ms is None else (f"took {self.elapsed_ms:.1f} ms",)
             return Node("QUERY", facts, tuple(roots))
         roots = [self._node(n) for n in plan]
         return roots[0] if len(roots) == 1 else Node("PLAN", (), tuple(roots))
@@ -99,7 +112,7 @@ class _PlanReader:
             title, facts = leaf
             pushed = info.get("Filters")
             if pushed:
-                facts += (f"kernel filters: {_one_line(pushed)}",)
+                facts += (f"filters: {self._named(_one_line(pushed), title)}",)
             return Node(title, (*facts, *_estimate(info), *measured), children)
         facts = tuple(
             f"{key}: {_one_line(value)}"
@@ -110,33 +123,64 @@ class _PlanReader:
 
     def _leaf_of(self, info: dict[str, Any]) -> tuple[str, tuple[str, ...]] | None:
         """Title and facts when a node scans one of our leaves."""
-        scanned = " ".join(str(info.get(key, "")) for key in ("Table", "Text", "Function", "Name"))
-        for leaf in self.logical.leaves:
-            if leaf.relation.kind.value != "table":
-                if f"system_{leaf.relation.name}_" in scanned:
-                    return f"SYSTEM_SCAN pagelake.{leaf.relation.name}", _pushed(leaf)
-                continue
-            built = self.route.leaf(leaf.relation.key)
-            for part in built.parts:
-                if part.source.replace('"', "").split(".")[-1] in scanned.replace('"', "") and (
-                    part.kind != "hot" or part.source.split(".")[0] in scanned
-                ):
-                    return self._table_leaf(leaf, part.kind, part.groups, part.rows)
+        scanned = str(info.get("Table", "")).replace('"', "")
         if ".deleted." in scanned:
             return "DELETE_VECTOR", ()
+        if str(info.get("Function", "")) == "PYTHON_ARROW_SCAN":
+            return self._streamed(info)
+        for leaf in self.logical.leaves:
+            if leaf.relation.kind is RelationKind.TABLE and scanned:
+                for part in self.route.leaf(leaf.relation.key).parts:
+                    if part.source.replace('"', "") == scanned:
+                        return self._table_leaf(leaf, part)
         return None
 
-    def _table_leaf(
-        self, leaf: Leaf, kind: str, groups: Any, rows: int
-    ) -> tuple[str, tuple[str, ...]]:
+    def _named(self, filters: str, title: str) -> str:
+        """Filters with the columns' own names instead of their ids."""
+        for leaf in self.logical.leaves:
+            relation = leaf.relation
+            if relation.kind is RelationKind.TABLE and title.endswith(
+                f" {relation.schema}.{relation.name}"
+            ):
+                definition = self.snapshot.tables[relation.key].definition
+                names = {str(c.id): c.name for c in definition.columns}
+                return _renamed(filters, names)
+        return filters
+
+    def _streamed(self, info: dict[str, Any]) -> tuple[str, tuple[str, ...]] | None:
+        """The leaf behind an Arrow scan, which the kernel does not name.
+
+        It is told by its row count and columns; two leaves alike in both are told apart by the
+        order in which they are read.
+        """
+        estimate = int(info.get("Estimated Cardinality") or 0)
+        asked = {
+            name.strip().strip('"') for name in _one_line(info.get("Projections", "")).split(",")
+        }
+        for leaf in self.logical.leaves:
+            source = self.route.source(leaf.relation)
+            if source is None or leaf.relation.key in self.streamed:
+                continue
+            if max(1, source.rows()) != max(1, estimate):
+                continue
+            if not asked - {""} <= set(source.obj.schema().names):
+                continue
+            self.streamed.add(leaf.relation.key)
+            if leaf.relation.kind is RelationKind.SYSTEM:
+                return f"SYSTEM_SCAN pagelake.{leaf.relation.name}", _pushed(leaf)
+            parts = self.route.leaf(leaf.relation.key).parts
+            return self._table_leaf(leaf, next(p for p in parts if p.kind == "stream"))
+        return None
+
+    def _table_leaf(self, leaf: Leaf, part: Part) -> tuple[str, tuple[str, ...]]:
         state = self.snapshot.tables[leaf.relation.key]
-        read = sum(1 for group in groups if self._wanted(leaf, group))
+        read = sum(1 for group in part.groups if self._wanted(leaf, group))
         columns = leaf.columns
         listed = "all" if columns is None else ", ".join(columns) or "none"
-        source = {"hot": "hot segment", "delta": "memory", "stream": "pages"}[kind]
+        source = {"hot": "hot segment", "delta": "memory", "stream": "pages"}[part.kind]
         facts = (
-            f"from: {source}, {rows} rows",
-            f"row groups: {read} of {len(groups)}",
+            f"from: {source}, {part.rows:,} rows",
+            f"row groups: {read} of {len(part.groups)}",
             f"columns: {listed}",
             *_pushed(leaf),
         )
@@ -167,6 +211,11 @@ class _PlanReader:
         return False
 
 
+def _renamed(text: str, names: dict[str, str]) -> str:
+    """A text with column ids replaced by names."""
+    return _COLUMN_ID.sub(lambda match: names.get(match[1] or match[2], match[0]), text)
+
+
 def _unwrapped(node: Node) -> Iterator[Node]:
     """Operators without the kernel's own wrappers around them."""
     if node.title in {"RESULT_COLLECTOR", "EXPLAIN_ANALYZE"}:
@@ -187,15 +236,19 @@ def _pushed(leaf: Leaf) -> tuple[str, ...]:
 
 def _estimate(info: dict[str, Any]) -> tuple[str, ...]:
     estimate = info.get("Estimated Cardinality")
-    return () if estimate is None else (f"~{int(estimate):,} rows",)
+    return () if estimate is None else (f"about {_rows(int(estimate))}",)
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count:,} rows"
 
 
 def _measured(raw: dict[str, Any]) -> Iterator[str]:
     rows = raw.get("intermediate_rows", raw.get("operator_cardinality"))
     timing = raw.get("timing", raw.get("operator_timing"))
     if rows is not None and timing is not None:
-        yield f"{int(rows):,} rows in {float(timing) * 1e3:.2f} ms"
-    if "total_row_groups_to_scan" in raw:
+        yield f"{_rows(int(rows))} in {float(timing) * 1e3:.2f} ms"
+    if raw.get("total_row_groups_to_scan"):
         scanned = raw.get("row_groups_scanned", 0)
         yield f"native row groups read: {scanned} of {raw['total_row_groups_to_scan']}"
 

@@ -70,7 +70,7 @@ def insert(change: Change, plan: Plan) -> Result:
             return result
     state = target_table(change.session, statement.target, "insert into")
     definition = state.definition
-    listed = [find_column(definition, n, plan.text) for n in statement.columns or ()]
+    listed = [find_column(definition, n) for n in statement.columns or ()]
     if len({c.id for c in listed}) < len(listed):
         raise InvalidRequest("a column is listed twice")
     targets = listed or list(definition.columns)
@@ -201,7 +201,7 @@ def _targets(
         return source.targets
     columns, _ = change.describe(opened, source.sql)
     if source.by_name:
-        return [find_column(state.definition, name, source.sql) for name in columns]
+        return [find_column(state.definition, name) for name in columns]
     if len(columns) != len(source.targets):
         raise InvalidRequest(
             f'table "{table}" takes {len(source.targets)} columns here, but the query gives '

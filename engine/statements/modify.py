@@ -177,7 +177,7 @@ def _assignments(definition: TableDefinition, statement: st.Update) -> dict[int,
     """New values by column id."""
     assigned: dict[int, str] = {}
     for name, expression in statement.assignments:
-        column = find_column(definition, name, name)
+        column = find_column(definition, name)
         if column.id in assigned:
             raise InvalidRequest(f'column "{column.name}" is assigned twice')
         is_default = expression.strip().upper() == "DEFAULT"

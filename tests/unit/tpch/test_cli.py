@@ -6,9 +6,11 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from pagelake.tpch.bars import MEASUREMENTS
+from pagelake.tpch.bars import BARS, MEASUREMENTS
 from pagelake.tpch.cli import tpch
 from pagelake.tpch.measure_queries import run_child
+from pagelake.tpch.measure_store import inserts
+from pagelake.tpch.workload import Workload
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +28,8 @@ def test_every_measurement_can_be_asked_for() -> None:
     assert {f"--{name}" for name in MEASUREMENTS if name != "warm"} <= options
     (only,) = (param for param in tpch.commands["bars"].params if "--only" in param.opts)
     assert isinstance(only, click.Option)
-    assert ", ".join(MEASUREMENTS) in (only.help or "")
+    offered = (only.help or "").partition(": ")[2].partition(" [")[0].strip().split(", ")
+    assert set(offered) == {bar.measurement for bar in BARS}
 
 
 def test_an_unknown_measurement_is_refused_before_any_work(tmp_path: Path) -> None:
@@ -68,3 +71,52 @@ def test_the_child_answers_for_duckdb_too(database: Path) -> None:
         queries=["SELECT count(*) FROM nation"],
     )
     assert answer["total_ms"] > 0
+
+
+def test_the_demo_loads_both_engines_and_their_answers_agree(
+    tpch_cache: Path, tmp_path: Path
+) -> None:
+    arguments = ["demo", "--sf", "0.01", "--rounds", "1", "--threads", "2"]
+    arguments += ["--cache", str(tpch_cache), "--keep", str(tmp_path)]
+    outcome = CliRunner().invoke(tpch, arguments)
+    assert outcome.exit_code == 0, outcome.output
+    assert "22/22" in outcome.stdout
+    assert "Q22" in outcome.stdout
+    assert (tmp_path / "tpch-sf0.01.lake" / "store.json").exists()
+
+
+def test_a_store_is_loaded_once_and_answers(tpch_cache: Path, tmp_path: Path) -> None:
+    store = str(tmp_path / "new.lake")
+    load = ["load", store, "--sf", "0.01", "--cache", str(tpch_cache)]
+    assert CliRunner().invoke(tpch, load).exit_code == 0
+    again = CliRunner().invoke(tpch, load)
+    assert again.exit_code == 1
+    assert "lineitem" in again.output
+    shown = CliRunner().invoke(tpch, ["run", store, "--query", "6", "--query", "1", "--answers"])
+    assert shown.exit_code == 0, shown.output
+    assert "revenue" in shown.stdout
+    assert "Pricing summary" in shown.stdout
+
+
+def test_bars_are_measured_and_judged(tpch_cache: Path, tmp_path: Path) -> None:
+    names = ["answers", "overhead", "bytes", "import"]
+    arguments = ["bars", "--sf", "0.01", "--rounds", "1", "--only", ",".join(names)]
+    arguments += ["--cache", str(tpch_cache), "--keep", str(tmp_path)]
+    outcome = CliRunner().invoke(tpch, arguments)
+    lines = outcome.stdout.splitlines()
+    for name in names:
+        assert any(line.split()[:1] == [name] for line in lines), outcome.output
+    missed = sum(" MISSED " in line for line in lines)
+    assert outcome.exit_code == (1 if missed else 0)
+    # Times depend on the machine, answers do not.
+    assert sum("Answers equal" in line and " met " in line for line in lines) == 4
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".duckdb", ".lake"]
+
+
+def test_durable_inserts_are_counted_on_both_engines(tmp_path: Path, parquet: Path) -> None:
+    workload = Workload(0.01, parquet, tmp_path / "no.lake", tmp_path / "no.duckdb", tmp_path, 2)
+    one, many = inserts(workload, 1, lambda _step, _done, _total: None, seconds=0.2).figures
+    assert (one.name, many.name) == ("inserts_one", "inserts_threads")
+    assert one.value > 0
+    assert many.value > 0
+    assert list(tmp_path.iterdir()) == []
