@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from ..storage.snapshot import Snapshot, TableState
 
 SYSTEM_SCHEMA = "pagelake"
+DEFAULT_SCHEMA = "main"
+"""Where a bare name is looked for that the current schema does not have."""
 
 
 def table_relation(state: TableState) -> Relation:
@@ -54,7 +56,11 @@ class SessionCatalog:
                 found = self._find(self.schema, parts[1])
             return found
         if len(parts) == 1:
-            return self._temporary(parts[0]) or self._find(self.schema, parts[0])
+            return (
+                self._temporary(parts[0])
+                or self._find(self.schema, parts[0])
+                or self._find(DEFAULT_SCHEMA, parts[0])
+            )
         return None
 
     def _temporary(self, name: str) -> Relation | None:

@@ -32,10 +32,16 @@ def report(error: BaseException) -> None:
 def status_of(error: BaseException) -> int:
     """Report an error and return the exit status it means."""
     if isinstance(error, KeyboardInterrupt):
-        sys.stderr.write("cancelled\n")
+        report_cancelled()
     else:
         report(error)
     return exit_code(error)
+
+
+def report_cancelled() -> None:
+    """Say that Ctrl-C was obeyed, on a line of its own: the terminal has just echoed ``^C``."""
+    sys.stderr.write("\ncancelled\n" if sys.stderr.isatty() else "cancelled\n")
+    sys.stderr.flush()
 
 
 def discard_output() -> int:

@@ -88,6 +88,9 @@ class Database:
             )
         )
         self.maintenance = Maintenance(self)
+        if not read_only:
+            # Hot segments may have been deleted since, or be those of another kernel version.
+            self.maintenance.wake()
 
     def session(self) -> Session:
         """A further session on the database."""

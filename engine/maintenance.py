@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from ..errors import Error
-from ..storage.row_group import read_row_group
 
 if TYPE_CHECKING:
     from ..storage.effects import RowGroup
@@ -73,12 +72,18 @@ class Maintenance:
         with self._building:
             snapshot = self._database.store.snapshot()
             for state in snapshot.tables.values():
+                # A segment that is wanted again right after it was built does not fit the budget
+                # beside the others, or was damaged at once: another turn would not end.
+                tried: set[str] = set()
                 while not self._stop.is_set():
                     groups = hot.candidates(state)
-                    if not groups:
+                    if not groups or groups[0].id in tried:
                         break
-                    if self._build(state, groups) is None:
+                    tried.add(groups[0].id)
+                    file = self._build(state, groups)
+                    if file is None:
                         break
+                    hot.drop_superseded(state, file)
                     built += 1
         if built:
             self._database.router.invalidate()
@@ -86,15 +91,12 @@ class Maintenance:
 
     def _build(self, state: TableState, groups: list[RowGroup]) -> HotFile | None:
         """Build one segment, in a way that ``close`` can interrupt."""
-        hot, definition = self._database.hot, state.definition
-        with hot.writer(definition) as writer:
+        hot = self._database.hot
+        with hot.writer(state.definition) as writer:
             self._writer = writer
             try:
-                writer.feed(
-                    read_row_group(hot.store, definition, group, definition.columns)
-                    for group in groups
-                )
-                return writer.publish(groups)
+                hot.fill(writer, state, groups)
+                return writer.publish(groups, state)
             finally:
                 self._writer = None
 

@@ -79,7 +79,7 @@ def make_plan(session: Session, text: str) -> Plan:
 
 def _qualified(session: Session, name: Name) -> tuple[str, str]:
     try:
-        return session.qualify(name)
+        return session.qualify(name, existing=True)
     except Error:
         return ("", "")
 
@@ -138,14 +138,14 @@ def _translated(session: Session, error: BaseException, text: str) -> BaseExcept
 class OpenRoute:
     """A kernel cursor on which a statement's names resolve, until it is closed."""
 
-    __slots__ = ("_names", "_registered", "_route", "_schema", "_session", "cursor")
+    __slots__ = ("_kind", "_names", "_registered", "_route", "_session", "cursor")
 
-    def __init__(self, session: Session, route: Route, schema: str) -> None:
+    def __init__(self, session: Session, route: Route) -> None:
         self._session = session
         self._route = route
-        self._schema = schema
+        self._kind = (session.schema, session.kernel_settings)
         self._names: list[str] = []
-        self.cursor, self._registered = route.cursor(schema)
+        self.cursor, self._registered = route.cursor(self._kind)
 
     @property
     def route(self) -> Route:
@@ -172,7 +172,7 @@ class OpenRoute:
                 return
             for name in self._names:
                 cursor.unregister(name)
-            self._route.give_back(cursor, self._registered, self._schema)
+            self._route.give_back(cursor, self._registered, self._kind)
         finally:
             self._session.database.router.release(self._route)
 
@@ -194,7 +194,7 @@ def open_route(
     route = router.hold(snapshot, session.private)
     try:
         route.ensure(logical)
-        opened = OpenRoute(session, route, session.schema)
+        opened = OpenRoute(session, route)
     except BaseException:
         router.release(route)
         raise
@@ -246,6 +246,7 @@ def run_on_primary(
 ) -> Result:
     """Run a statement on the session's own kernel cursor, where its temporary relations are."""
     snapshot = session.snapshot()
+    is_change = logical is None
     if logical is None:
         try:
             logical = bind_text(session, sql, snapshot)
@@ -268,18 +269,17 @@ def run_on_primary(
                 names.append(name)
         with session.guard.watch(cursor):
             # Read at once: the next statement of the session needs the same cursor.
-            executed = cursor.execute(sql) if parameters is None else cursor.execute(
-                sql, parameters
-            )  # fmt: skip
-            columns = executed.description or []
-            table = executed.to_arrow_table() if columns else None
+            answer = cursor.sql(sql) if parameters is None else cursor.sql(sql, params=parameters)
+            table = None if answer is None else answer.to_arrow_table()
     finally:
         for name in names:
             cursor.unregister(name)
         session.database.router.release(route)
     if table is None:
         return Result(None)
-    if [c[0] for c in columns] == ["Count"]:
+    if is_change and table.column_names == ["Count"]:
+        if not table.num_rows:  # CREATE
+            return Result(None)
         return Result(None, count=int(table.column(0)[0].as_py()))
     return from_table(session, table)
 

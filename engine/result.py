@@ -269,12 +269,12 @@ class Result:
             with self._running():
                 relation = self._bound()
                 self._columns = list(relation.columns)
-                self._types = [str(t) for t in relation.types]
+                self._types = [_type_text(t) for t in relation.types]
 
     def _take_description(self, description: Any) -> None:
         if self._columns is None:
             self._columns = [column[0] for column in description or []]
-            self._types = [str(column[1]) for column in description or []]
+            self._types = [_type_text(column[1]) for column in description or []]
 
     def _running(self) -> _Running:
         return _Running(self)
@@ -317,6 +317,12 @@ class Result:
 
     def _note(self, rows: int) -> None:
         self._rows += rows
+
+
+def _type_text(kind: object) -> str:
+    # The kernel's own text for the type of a bare NULL has quotes, as if it were a user's type.
+    text = str(kind)
+    return "NULL" if text == '"NULL"' else text
 
 
 class _Running:

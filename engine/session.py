@@ -30,8 +30,9 @@ from ..errors import (
 from ..sql import statement as st
 from ..sql.names import close_matches
 from ..sql.tokens import Name, split
+from ..storage.snapshot import OVERLAY_STAMP
 from . import query
-from .catalog import SessionCatalog
+from .catalog import DEFAULT_SCHEMA, SessionCatalog
 from .guard import Guard
 from .kernel_errors import located, translate
 from .result import Result, Timing
@@ -82,6 +83,7 @@ class Session:
         self.temporary: frozenset[str] = frozenset()
         self.guard = Guard(self.settings)
         self._primary: tuple[Cursor, set[str]] | None = None
+        self._kernel_settings: tuple[tuple[str, str], ...] = ()
         self._primary_route: str | None = None
         self._open: _Open | None = None
         self._savepoints: list[tuple[str, Savepoint]] = []
@@ -183,7 +185,7 @@ class Session:
         cached = plan is not None and self._is_current(plan)
         if plan is None or not cached:
             plan = query.make_plan(self, text)
-            if plan.cacheable and not self.temporary and plan.catalog_version < (1 << 62):
+            if plan.cacheable and not self.temporary and plan.catalog_version < OVERLAY_STAMP:
                 self.database.plans.put(self.schema, plan)
         timing.planning_ms += (time.perf_counter() - begun) * 1e3
         return plan, cached
@@ -295,8 +297,12 @@ class Session:
             return True
         return len(name.parts) == 1 and name.last.lower() in self.temporary
 
-    def qualify(self, name: Name) -> tuple[str, str]:
+    def qualify(self, name: Name, *, existing: bool = False) -> tuple[str, str]:
         """Schema and name of something that a statement creates or changes.
+
+        Args:
+            name: The name as it was written.
+            existing: It is there already, and may be found as a query would find it.
 
         Raises:
             UnknownName: The schema or the database does not exist.
@@ -325,6 +331,10 @@ class Session:
                 name=schema,
                 suggestions=close_matches(schema, self.snapshot().schemas),
             )
+        if existing and len(parts) == 1:
+            relation = self.catalog().resolve(parts)
+            if relation is not None and relation.schema == DEFAULT_SCHEMA:
+                return DEFAULT_SCHEMA, parts[0]
         return found, parts[-1]
 
     # Transactions
@@ -451,8 +461,7 @@ class Session:
     def _set(self, statement: st.SetOption) -> Result:
         name = statement.name
         if name in KERNEL_SETTINGS:
-            self.database.kernel.execute(statement.sql)
-            self.database.plans.clear()
+            self._set_in_kernel(name, statement)
             return Result(None)
         target = self.settings
         if name in SETTINGS and SETTINGS[name].shared:
@@ -467,6 +476,25 @@ class Session:
         if target is self.database.settings:
             self.database.apply_settings()
         return Result(None)
+
+    def _set_in_kernel(self, name: str, statement: st.SetOption) -> None:
+        """Note a setting of the kernel's; every cursor that the session uses takes it over."""
+        cursor = self.database.kernel.cursor()
+        try:
+            cursor.execute(statement.sql)
+        finally:
+            cursor.close()
+        others = [(known, sql) for known, sql in self._kernel_settings if known != name]
+        if statement.value is not None:
+            others.append((name, statement.sql))
+        self._kernel_settings = tuple(others)
+        if self._primary is not None:
+            self._primary[0].execute(statement.sql)
+
+    @property
+    def kernel_settings(self) -> tuple[str, ...]:
+        """Statements that give a kernel cursor the session's settings."""
+        return tuple(sql for _, sql in self._kernel_settings)
 
     def _use(self, statement: st.Use) -> Result:
         parts = list(statement.name.parts)
@@ -504,6 +532,8 @@ class Session:
         """The kernel cursor that holds the session's temporary relations, aimed at its names."""
         if self._primary is None:
             self._primary = (self.database.kernel.cursor(), set())
+            for sql in self.kernel_settings:
+                self._primary[0].execute(sql)
         return self._primary[0]
 
     def _passthrough(self, text: str, parameters: Parameters) -> Result:

@@ -129,7 +129,7 @@ def _note_relation(
         return
     key = (relation.schema.lower(), relation.name.lower())
     if key not in found.views:
-        _bind_text(relation.sql, catalog, found, depth + 1)
+        _bind_text(relation.sql, catalog.for_view(relation.key), found, depth + 1)
         found.views[key] = relation  # after what it reads: views are created in this order
 
 

@@ -52,7 +52,8 @@ class Relation:
         schema: Its schema.
         name: Its name as it was created.
         columns: Its columns in order; empty where they are not known before execution.
-        key: What the one who executes finds it by, such as a table id.
+        key: What the one who executes finds it by: a table's id; of a view the schema in which
+            its text is read.
         sql: The text of a view.
     """
 
@@ -69,6 +70,10 @@ class Catalog(Protocol):
 
     def resolve(self, parts: Sequence[str]) -> Relation | None:
         """Find a relation by its possibly qualified name, regardless of case."""
+        ...
+
+    def for_view(self, search_schema: str) -> Catalog:
+        """The catalog in which a view's own text is bound, by the view's ``Relation.key``."""
         ...
 
     def names(self) -> Sequence[str]:

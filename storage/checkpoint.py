@@ -89,7 +89,8 @@ def decode(content: bytes, *, store_id: bytes, name: str) -> tuple[Snapshot, lis
             definition = definition_from_wire(table[0])
             groups = RowGroupList([row_group_from_wire(g) for g in table[1]])
             deletes = {g: tuple(vector_from_wire(v) for v in vectors) for g, vectors in table[2]}
-            states[definition.id] = TableState(definition, groups, deletes, *table[3:6])
+            # A checkpoint holds committed states only: both stamps are the same.
+            states[definition.id] = TableState(definition, groups, deletes, table[3], table[4], table[5], table[5])
         stored = [View(v[0], v[1], v[2], tuple(v[3]), v[4]) for v in views]
         history = [CommitInfo(*commit[:8]) for commit in commits]
     except (IndexError, TypeError, ValueError) as error:

@@ -18,6 +18,7 @@ ROW_GROUP_ROWS_MAX = 122_880
 """Rows a row group may have: DuckDB's own row-group size, so that hot copies line up."""
 
 _DELTAS, _BITMAP = 0, 1
+_HEADER_BYTES = 5  # kind and raw length
 
 
 def positions_of(values: npt.ArrayLike) -> Positions:
@@ -57,10 +58,14 @@ def decode(payload: bytes | memoryview) -> Positions:
     """
     content = bytes(payload)
     try:
-        kind, length = content[0], int.from_bytes(content[1:5], "little")
+        if len(content) <= _HEADER_BYTES:
+            raise ValueError("it is cut short")
+        kind, length = content[0], int.from_bytes(content[1:_HEADER_BYTES], "little")
         if length > ROW_GROUP_ROWS_MAX * 4:
             raise ValueError(f"a delete vector of {length} bytes")
-        raw = pa.Codec("zstd").decompress(content[5:], decompressed_size=length, asbytes=True)
+        raw = pa.Codec("zstd").decompress(
+            content[_HEADER_BYTES:], decompressed_size=length, asbytes=True
+        )
         if kind == _BITMAP:
             bits = np.unpackbits(np.frombuffer(raw, dtype=np.uint8), bitorder="little")
             return np.flatnonzero(bits).astype(np.uint32)

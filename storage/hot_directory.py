@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from .device import Device
@@ -48,13 +48,21 @@ class HotFile:
     bytes: int
 
 
-def cover_hash(definition: TableDefinition, groups: Sequence[RowGroup]) -> str:
-    """Identify the content of a hot segment: these columns of these row groups."""
+def cover_hash(
+    definition: TableDefinition, groups: Sequence[RowGroup], folded: Mapping[str, int]
+) -> str:
+    """Identify the content of a hot segment: these columns of these row groups.
+
+    Args:
+        definition: The table.
+        groups: The row groups, in order.
+        folded: How many rows of each row group were left out because they are deleted.
+    """
     digest = hashlib.blake2b(digest_size=16)
     for column in definition.columns:
         digest.update(f"{column.id}\0{column.type}\0".encode())
     for group in groups:
-        digest.update(f"{group.id}\0{group.rows}\0".encode())
+        digest.update(f"{group.id}\0{group.rows}\0{folded.get(group.id, 0)}\0".encode())
     return digest.hexdigest()
 
 

@@ -79,6 +79,8 @@ class _LocalAppendFile:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
         try:
             self._descriptor = os.open(path, flags, 0o600)
+        except FileExistsError:
+            raise
         except OSError as error:
             raise _failure(error, "create a segment") from error
         self._name = name

@@ -31,6 +31,8 @@ from .effects import (
 from .record import GENESIS_HASH, CommittedTransaction
 
 DEFAULT_SCHEMA = "main"
+OVERLAY_STAMP = 1 << 62
+"""Stamps of pending changes begin here, beyond any version."""
 RESERVED_SCHEMAS = frozenset({"pagelake", "catalog"})
 
 
@@ -94,7 +96,8 @@ class TableState:
         deletes: Delete vectors by row group id; the vectors of one group are disjoint.
         next_row_id: Row id that the next appended row gets.
         rows: Exact number of live rows.
-        changed: Version (or overlay ordinal) that last changed anything here.
+        changed: Version (or overlay stamp) that last changed anything here.
+        committed: Version that last changed anything here, pending changes left out.
     """
 
     definition: TableDefinition
@@ -103,6 +106,12 @@ class TableState:
     next_row_id: int = 0
     rows: int = 0
     changed: int = 0
+    committed: int = 0
+
+    def at(self, version: int) -> TableState:
+        """Return the state stamped as changed at a version, or at a pending change's stamp."""
+        committed = self.committed if version >= OVERLAY_STAMP else version
+        return replace(self, changed=version, committed=committed)
 
     @property
     def deleted_rows(self) -> int:
@@ -123,8 +132,7 @@ class TableState:
             row_groups=self.row_groups.extended(numbered, in_place=in_place),
             next_row_id=next_row_id,
             rows=rows,
-            changed=version,
-        )
+        ).at(version)
 
     def without(self, vectors: Mapping[str, DeleteVector], *, version: int) -> TableState:
         """Return the state with further positions deleted.
@@ -146,7 +154,7 @@ class TableState:
         groups = self.row_groups
         if gone:
             groups = RowGroupList([g for g in groups if g.id not in gone])
-        return replace(self, row_groups=groups, deletes=deletes, rows=rows, changed=version)
+        return replace(self, row_groups=groups, deletes=deletes, rows=rows).at(version)
 
     def rewritten(
         self, removed: Iterable[str], added: Iterable[RowGroup], *, version: int
@@ -252,12 +260,15 @@ class Snapshot:
                 case CreateSchema(name):
                     schemas.append(name)
                 case DropSchema(name):
-                    schemas.remove(name)
+                    kept = [s for s in schemas if s.lower() != name.lower()]
+                    if len(kept) == len(schemas):
+                        raise Corrupt(f"a commit record drops schema {name}, which does not exist")
+                    schemas = kept
                 case CreateTable(definition):
-                    tables[definition.id] = TableState(definition, changed=version)
+                    tables[definition.id] = TableState(definition).at(version)
                 case AlterTable(definition):
                     state = _known(tables, definition.id)
-                    tables[definition.id] = replace(state, definition=definition, changed=version)
+                    tables[definition.id] = replace(state, definition=definition).at(version)
                 case DropTable(table):
                     _known(tables, table)
                     del tables[table]

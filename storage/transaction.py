@@ -13,6 +13,7 @@ from ..errors import Closed, Conflict, StorageFull
 from .effects import Delete, DeleteVector, Effect
 from .page import PageKind
 from .record import CommittedTransaction
+from .snapshot import OVERLAY_STAMP
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,7 +66,7 @@ class Transaction:
         self._statements += 1
         # Overlay stamps lie beyond any version, so that caches keyed by a table's last change
         # never take pending rows for committed ones.
-        stamp = (1 << 62) + self._statements
+        stamp = OVERLAY_STAMP + self._statements
         applied = self.snapshot.apply(effects, version=stamp)
         self.snapshot = replace(applied, overlay=self._statements)
         self.effects.extend(effects)

@@ -165,6 +165,7 @@ def run_command(store: Path, numbers: tuple[int, ...], answers: bool, threads: i
     Example:
       pagelake tpch run my.lake --query 1 --query 6 --answers
     """  # noqa: D301 - click reads \b from the docstring
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     from .console import answer_table, milliseconds, output, steps
@@ -180,7 +181,7 @@ def run_command(store: Path, numbers: tuple[int, ...], answers: bool, threads: i
     finally:
         side.close()
     console = output()
-    table = Table("query", "", header_style="bold", show_footer=True)
+    table = Table("query", "", header_style="bold", show_footer=True, box=SIMPLE_HEAD)
     table.add_column("rows", justify="right")
     total = sum(answer.elapsed_ms for answer in found)
     table.add_column("ms", justify="right", footer=milliseconds(total))
@@ -218,21 +219,30 @@ def demo_command(
     """  # noqa: D301 - click reads \b from the docstring
     from .bars import MEASUREMENTS
     from .console import output, race_table, steps
+    from .machine import describe
 
     with _prepared(scale_factor, cache, threads, keep) as workload:
         with steps("Run the 22 queries") as progress:
             outcome = MEASUREMENTS["warm"][1](workload, rounds, progress)
-        kept = f"The store is {workload.store}" if keep else None
+        machine = describe(workload.threads)
     assert outcome.race is not None
     title = f"TPC-H at scale factor {scale_factor:g}, warm, median of {rounds} rounds"
     console = output()
     console.print(race_table(outcome.race, title))
     for number, problem in _problems(outcome.race):
         console.print(f"Q{number}: {problem}", style="red", markup=False)
-    if kept:
-        console.print(kept)
+    for line in machine.lines():
+        console.print(line, style="dim")
+    console.print(_farewell(scale_factor, workload.store if keep else None), markup=False)
     if _problems(outcome.race):
         context.exit(1)
+
+
+def _farewell(scale_factor: float, store: Path | None) -> str:
+    """Say where the tables are, or how to keep them: a demonstration invites to look closer."""
+    if store is not None:
+        return f"\nThe tables stay: pagelake {store}"
+    return f"\nTo keep the tables and query them: pagelake tpch demo --sf {scale_factor:g} --keep DIR"
 
 
 def _measure_options(command: _Command) -> _Command:

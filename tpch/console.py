@@ -75,9 +75,9 @@ def _bar(title: str) -> Iterator[Progress]:
 
     with Bars(
         TextColumn("{task.description:<28}"),
-        BarColumn(bar_width=32),
-        MofNCompleteColumn(),
+        BarColumn(bar_width=28),
         TimeElapsedColumn(),
+        MofNCompleteColumn(),
         TextColumn("[dim]{task.fields[step]}"),
         console=Console(stderr=True),
     ) as bars:
@@ -114,8 +114,8 @@ def race_table(race: Race, title: str) -> Table:
         title=title, title_justify="left", show_footer=True, header_style="bold", box=SIMPLE_HEAD
     )
     table.add_column("query", no_wrap=True)
-    # Only the title may wrap on a narrow terminal; a number cut short says another number.
-    table.add_column("", footer="sum, geometric mean")
+    # Only the title may be cut on a narrow terminal; a number cut short says another number.
+    table.add_column("", footer="sum, geometric mean", no_wrap=True, overflow="ellipsis")
     table.add_column("rows", justify="right", no_wrap=True)
     for name in (race.subject, *peers):
         heading = f"{name} ms".replace(" ", "\n")
@@ -146,17 +146,18 @@ def _time(race: Race, name: str, number: int) -> str:
 
 def side_table(race: Race) -> Table:
     """Return one line per engine: sum, ratios to the base, answers and failures."""
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table("engine", header_style="bold")
+    table = Table("engine", header_style="bold", box=SIMPLE_HEAD)
     for heading in ("sum ms", f"mean ratio to {race.base}", "worst", "answers equal", "failed"):
         table.add_column(heading, justify="right", no_wrap=True)
     for name in race.sides:
-        worst = race.worst(name)
+        worst = race.worst(name) if name != race.base else None
         table.add_row(
             name,
             milliseconds(race.total_ms(name)),
-            ratio(race.geometric_mean(name)),
+            ratio(race.geometric_mean(name)) if name != race.base else "1",
             f"{ratio(worst[1])} Q{worst[0]}" if worst else "–",
             f"{race.equal_answers(name)}/{len(race.queries)}",
             str(len(race.failures[name])),

@@ -60,7 +60,7 @@ class Measurement:
 def race_figures(race: Race, prefix: str, title: str) -> tuple[Figure, ...]:
     """Reduce a race to its geometric mean, its worst query and the answers that agree."""
     worst = race.worst(race.subject)
-    number, ratio = worst if worst is not None else (0, float("nan"))
+    which, ratio = (f"Q{worst[0]}", worst[1]) if worst is not None else ("", float("nan"))
     problems = {**race.differences[race.subject], **race.failures[race.subject]}
     first = next(iter(sorted(problems.items())), None)
     return (
@@ -71,7 +71,7 @@ def race_figures(race: Race, prefix: str, title: str) -> tuple[Figure, ...]:
             "×",
             f"sums {race.total_ms(race.subject):.0f} and {race.total_ms(race.base):.0f} ms",
         ),
-        Figure(f"{prefix}_worst", f"{title}, worst query", ratio, "×", f"Q{number}"),
+        Figure(f"{prefix}_worst", f"{title}, worst query", ratio, "×", which),
         Figure(
             f"{prefix}_equal",
             f"{title}, answers equal to {race.base}'s",

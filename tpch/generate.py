@@ -119,7 +119,7 @@ def _run_generator(
         while not _has_ended(generator):
             if progress is not None:
                 written_mb = sum(path.stat().st_size for path in folder.iterdir()) // 10**6
-                progress("MB written", min(written_mb, expected_mb), expected_mb)
+                progress("MB", min(written_mb, expected_mb), expected_mb)
         if generator.returncode != 0:
             words.seek(0)
             last = words.read().decode(errors="replace").strip()[-800:]

@@ -13,14 +13,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 
 from ...sql.column_types import column_type
 from ...storage.hot_directory import HotDirectory, HotFile, cover_hash
-from ...storage.row_group import stored_schema
+from ...storage.row_group import read_row_group, stored_schema, without
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from ...storage.effects import Column, RowGroup, TableDefinition
     from ...storage.environment import Environment
@@ -34,7 +35,11 @@ HOT_ROWS_MIN = 65_536
 HOT_ROWS_MAX = 16_000_000
 """Rows a hot segment may have: few and large files plan fast, but must be rebuilt whole."""
 HOT_LIVE_MIN = 0.7
-"""A segment of which less than this share is alive costs more than it saves."""
+"""A segment of which less than this share lies in the table's row groups costs more than it
+saves."""
+HOT_STALE_MAX = 0.05
+"""A segment with more than this share of deleted rows is built anew without them: leaving them
+out of every scan costs more than building once."""
 HOT_FILES_MAX = 4
 """More segments than this on one table are merged: each costs planning time."""
 _BUILD_MEMORY = "1GB"
@@ -63,17 +68,33 @@ class HotSegment:
         file: The file.
         database: Its name in the kernel.
         offsets: Position of each row group's first row, by row group id, in order.
-        row_counts: Rows of each row group.
-        rows: Rows in all.
+        row_counts: Rows of each row group, folded ones included.
+        folded: How many rows of each row group were deleted when it was built, and left out.
+        rows: Rows of its row groups in all.
         columns: Type text by column id.
+        committed: Version that had last changed the table when it was built; older states of
+            the table may still have the rows that were left out.
+        positioned: True when a column ``position`` tells where a row lies, because rows were left
+            out; otherwise it is the row's number.
     """
 
     file: HotFile
     database: str
     offsets: dict[str, int]
     row_counts: dict[str, int]
+    folded: dict[str, int]
     rows: int
     columns: dict[int, str]
+    committed: int
+    positioned: bool
+
+    def unfolded(self, state: TableState) -> int:
+        """Number of its rows that a table has deleted since."""
+        return sum(
+            max(0, sum(v.count for v in state.deletes[group]) - self.folded.get(group, 0))
+            for group in self.offsets
+            if group in state.deletes
+        )
 
     def serves(self, definition: TableDefinition) -> bool:
         """Tell whether its columns still are the table's.
@@ -109,13 +130,16 @@ class HotTier:
             return []
         table = state.definition.id
         files = [f for f in self.directory.files(rescan=True).values() if f.table == table]
-        candidates = [s for s in map(self._attach, files) if s and s.serves(state.definition)]
+        candidates = [
+            s
+            for s in map(self._attach, files)
+            if s and s.serves(state.definition) and s.committed <= state.committed
+        ]
         present = {group.id for group in state.row_groups}
         chosen: list[HotSegment] = []
         taken: set[str] = set()
-        for segment in sorted(candidates, key=lambda s: -s.rows):
+        for segment in sorted(candidates, key=lambda s: (-s.rows, s.unfolded(state))):
             live = sum(segment.row_counts[g] for g in segment.offsets if g in present)
-            live -= sum(v.count for g in segment.offsets for v in state.deletes.get(g, ()))
             if live < HOT_LIVE_MIN * segment.rows or taken & segment.offsets.keys():
                 continue
             chosen.append(segment)
@@ -138,8 +162,9 @@ class HotTier:
             try:
                 database = self.kernel.attach_file(str(path), "hot")
                 groups = self.kernel.execute(
-                    f"SELECT id, rows FROM {database}.main.row_groups ORDER BY ordinal"
+                    f"SELECT id, rows, folded FROM {database}.main.row_groups ORDER BY ordinal"
                 )
+                built = self.kernel.execute(f"SELECT committed FROM {database}.main.built")
                 columns = self.kernel.execute(f"SELECT id, type FROM {database}.main.columns")
                 found = self.kernel.execute(f"SELECT count(*) FROM {database}.main.rows")
             except duckdb.Error:
@@ -147,15 +172,27 @@ class HotTier:
                 self._broken.add(file.cover)
                 self.directory.drop(file)
                 return None
-            offsets, row_counts, rows = {}, {}, 0
-            for group, count in groups:
-                offsets[group], row_counts[group] = rows, count
+            offsets: dict[str, int] = {}
+            rows = 0
+            for group, count, _ in groups:
+                offsets[group] = rows
                 rows += count
-            if found[0][0] != rows:
+            folded = {group: left_out for group, _, left_out in groups if left_out}
+            if found[0][0] != rows - sum(folded.values()):
                 self._broken.add(file.cover)
                 self.directory.drop(file)
                 return None
-            segment = HotSegment(file, database, offsets, row_counts, rows, dict(columns))
+            segment = HotSegment(
+                file,
+                database,
+                offsets,
+                {group: count for group, count, _ in groups},
+                folded,
+                rows,
+                dict(columns),
+                built[0][0],
+                bool(folded),
+            )
             self._attached[file.cover] = segment
             return segment
 
@@ -182,6 +219,11 @@ class HotTier:
                 self.directory.drop(segment.file)
             self._attached.clear()
 
+    def restored(self, cover: str) -> None:
+        """Trust a segment again that was found damaged: it has been built anew."""
+        with self._lock:
+            self._broken.discard(cover)
+
     def candidates(self, state: TableState) -> list[RowGroup]:
         """Row groups of a table for which a segment should be built, in order; none if few."""
         if not self.directory.writable or state.rows < HOT_ROWS_MIN:
@@ -193,7 +235,8 @@ class HotTier:
             v.count for g in cold for v in state.deletes.get(g.id, ())
         )
         if fresh < HOT_ROWS_MIN:
-            return []
+            stale = [s for s in chosen if s.unfolded(state) > HOT_STALE_MAX * s.rows]
+            return [g for g in state.row_groups if g.id in stale[0].offsets] if stale else []
         if len(chosen) >= HOT_FILES_MAX:
             cold = list(state.row_groups)  # merge: read everything into new, larger segments
         picked: list[RowGroup] = []
@@ -208,6 +251,35 @@ class HotTier:
     def writer(self, definition: TableDefinition) -> HotWriter:
         """A writer of one new segment."""
         return HotWriter(self, definition)
+
+    def fill(self, writer: HotWriter, state: TableState, groups: Sequence[RowGroup]) -> None:
+        """Write row groups of a table to a new segment, without their deleted rows."""
+        folded = any(group.id in state.deletes for group in groups)
+        writer.feed(self._live_rows(state, groups, positioned=folded), positioned=folded)
+
+    def _live_rows(
+        self, state: TableState, groups: Sequence[RowGroup], *, positioned: bool
+    ) -> Iterator[pa.RecordBatch]:
+        definition, start = state.definition, 0
+        for group in groups:
+            batch = read_row_group(self.store, definition, group, definition.columns)
+            if positioned:
+                position = np.arange(start, start + group.rows, dtype=np.int64)
+                batch = batch.append_column("position", pa.array(position))
+            start += group.rows
+            vectors = [v.positions(self.store.pages) for v in state.deletes.get(group.id, ())]
+            yield without(batch, np.concatenate(vectors)) if vectors else batch
+
+    def drop_superseded(self, state: TableState, file: HotFile) -> None:
+        """Remove the segments of a table whose row groups all lie in a newer one."""
+        newer = self._attach(file)
+        if newer is None:
+            return
+        present = {group.id for group in state.row_groups}
+        for segment in list(self._attached.values()):
+            mine = segment is not newer and segment.file.table == state.definition.id
+            if mine and (segment.offsets.keys() & present) <= newer.offsets.keys():
+                self.directory.drop(segment.file)
 
     def detach_all(self) -> None:
         """Forget the attached segments; the kernel is about to close."""
@@ -248,13 +320,22 @@ class HotWriter:
             self._connection.close()
         self._tier.directory.discard(self._staged)
 
-    def feed(self, batches: Iterable[pa.RecordBatch]) -> None:
-        """Write the rows, in order; batches have all columns in their stored form."""
+    def feed(self, batches: Iterable[pa.RecordBatch], *, positioned: bool = False) -> None:
+        """Write the rows, in order; batches have all columns in their stored form.
+
+        Args:
+            batches: The rows.
+            positioned: True when a last column ``position`` tells where each row lies.
+        """
         assert self._connection is not None
         schema = stored_schema(self._definition.columns)
+        if positioned:
+            schema = schema.append(pa.field("position", pa.int64()))
         reader = pa.RecordBatchReader.from_batches(schema, batches)
         self._connection.register("s", reader)
         select = native_select(self._definition.columns)
+        if positioned:
+            select += ", position"
         self._connection.execute(f"CREATE TABLE rows AS SELECT {select} FROM s")
         self._connection.unregister("s")
 
@@ -263,14 +344,25 @@ class HotWriter:
         if self._connection is not None:
             self._connection.interrupt()
 
-    def publish(self, groups: Sequence[RowGroup]) -> HotFile | None:
-        """Record what the segment covers, close it and give it its name."""
+    def publish(
+        self, groups: Sequence[RowGroup], state: TableState | None = None
+    ) -> HotFile | None:
+        """Record what the segment covers, close it and give it its name.
+
+        Args:
+            groups: The row groups that were fed.
+            state: The table whose deleted rows were left out; None where nothing was.
+        """
         assert self._connection is not None
+        deletes = {} if state is None else state.deletes
+        folded = {g.id: sum(v.count for v in deletes.get(g.id, ())) for g in groups}
+        built = pa.table({"committed": pa.array([0 if state is None else state.committed])})
         described = pa.table(
             {
                 "ordinal": pa.array(range(len(groups)), pa.int64()),
                 "id": pa.array([g.id for g in groups], pa.string()),
                 "rows": pa.array([g.rows for g in groups], pa.int64()),
+                "folded": pa.array([folded[g.id] for g in groups], pa.int64()),
             }
         )
         columns = pa.table(
@@ -279,12 +371,19 @@ class HotWriter:
                 "type": pa.array([c.type for c in self._definition.columns], pa.string()),
             }
         )
-        for name, content in (("row_groups", described), ("columns", columns)):
+        for name, content in (
+            ("row_groups", described),
+            ("columns", columns),
+            ("built", built),
+        ):
             self._connection.register("content", content)
             self._connection.execute(f"CREATE TABLE {name} AS SELECT * FROM content")
             self._connection.unregister("content")
         self._connection.execute("CHECKPOINT")
         self._connection.close()
         self._connection = None
-        cover = cover_hash(self._definition, groups)
-        return self._tier.directory.publish(self._staged, self._definition.id, cover)
+        cover = cover_hash(self._definition, groups, folded)
+        published = self._tier.directory.publish(self._staged, self._definition.id, cover)
+        if published is not None:
+            self._tier.restored(cover)
+        return published

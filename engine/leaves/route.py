@@ -46,6 +46,9 @@ if TYPE_CHECKING:
 
 ROUTES_KEPT = 8
 """Routes of past snapshots kept for statements that still run and for open transactions."""
+CursorKind = tuple[str, tuple[str, ...]]
+"""What tells cursors of a route apart: their current schema, and the statements that give them
+the settings of a session."""
 CURSORS_KEPT = 32
 """Idle kernel cursors kept per route."""
 
@@ -107,7 +110,7 @@ class Route:
     _schemas: set[str] = field(default_factory=set)
     _sources: dict[str, LeafSource] = field(default_factory=dict)
     _deltas: list[Delta] = field(default_factory=list)
-    _idle: dict[str, list[tuple[Cursor, set[str]]]] = field(default_factory=dict)
+    _idle: dict[CursorKind, list[tuple[Cursor, set[str]]]] = field(default_factory=dict)
     _located: dict[str, str] = field(default_factory=dict)
     _maker: Cursor | None = None
     _made: set[str] = field(default_factory=set)
@@ -172,14 +175,17 @@ class Route:
 
     # Cursors
 
-    def cursor(self, schema: str) -> tuple[Cursor, set[str]]:
+    def cursor(self, kind: CursorKind) -> tuple[Cursor, set[str]]:
         """A kernel cursor on which the route's names resolve, and what is registered on it."""
+        schema, settings = kind
         with self._lock:
-            idle = self._idle.get(schema)
+            idle = self._idle.get(kind)
             taken = idle.pop() if idle else None
         if taken is None:
             taken = (self.routing.kernel.cursor(), set[str]())
             self.aim(taken[0], schema)
+            for sql in settings:
+                taken[0].execute(sql)
         self.register(*taken)
         return taken
 
@@ -196,10 +202,10 @@ class Route:
                     cursor.register(name, source)
                     registered.add(name)
 
-    def give_back(self, cursor: Cursor, registered: set[str], schema: str) -> None:
+    def give_back(self, cursor: Cursor, registered: set[str], kind: CursorKind) -> None:
         """Return a cursor that has no open result."""
         with self._lock:
-            idle = self._idle.setdefault(schema, [])
+            idle = self._idle.setdefault(kind, [])
             if len(idle) < CURSORS_KEPT:
                 idle.append((cursor, registered))
                 return
@@ -302,7 +308,7 @@ class Route:
         conditions = list(part.conditions)
         if part.deleted.size:
             name = self._deleted(state, part, number)
-            conditions.append(f"rowid NOT IN (SELECT position FROM {name})")
+            conditions.append(f"{part.position} NOT IN (SELECT position FROM {name})")
         where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
         return f"SELECT {extra}{columns} FROM {part.source}{where}"
 

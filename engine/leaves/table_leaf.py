@@ -53,6 +53,7 @@ class Part:
         deleted: Positions in the source that are deleted, sorted; empty for streams, which
             leave them out themselves.
         rows: Live rows.
+        positioned: True when a column of the source tells a row's position, not its number.
     """
 
     kind: str
@@ -62,11 +63,12 @@ class Part:
     conditions: tuple[str, ...]
     deleted: npt.NDArray[np.int64]
     rows: int
+    positioned: bool = False
 
     @property
     def position(self) -> str:
         """SQL for a row's position in the source."""
-        return POSITION if self.kind == "stream" else "rowid"
+        return POSITION if self.kind == "stream" or self.positioned else "rowid"
 
     def locate(self, positions: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[np.uint32]]:
         """Turn positions in the source into positions in row groups."""
@@ -137,14 +139,28 @@ def hot_part(state: TableState, store: Store, segment: HotSegment) -> Part:
     """The part of a table that a hot segment holds."""
     groups = tuple(g for g in state.row_groups if g.id in segment.offsets)
     present = {g.id for g in groups}
+    position = POSITION if segment.positioned else "rowid"
     gone = tuple(
-        f"rowid NOT BETWEEN {offset} AND {offset + segment.row_counts[group] - 1}"
+        f"{position} NOT BETWEEN {offset} AND {offset + segment.row_counts[group] - 1}"
         for group, offset in segment.offsets.items()
         if group not in present
     )
-    deleted = _deleted(state, store, groups, segment.offsets)
-    source = f"{segment.database}.main.rows"
-    return Part("hot", source, groups, segment.offsets, gone, deleted, _live(state, groups))
+    # Where nothing was deleted since the segment was built, its rows are what is left.
+    since = [
+        g
+        for g in groups
+        if sum(v.count for v in state.deletes.get(g.id, ())) > segment.folded.get(g.id, 0)
+    ]
+    return Part(
+        "hot",
+        f"{segment.database}.main.rows",
+        groups,
+        segment.offsets,
+        gone,
+        _deleted(state, store, since, segment.offsets),
+        _live(state, groups),
+        segment.positioned,
+    )
 
 
 def delta_part(state: TableState, store: Store, groups: Sequence[RowGroup], delta: Delta) -> Part:

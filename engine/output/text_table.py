@@ -20,8 +20,11 @@ from .format import OutputOptions, OutputSummary, ResultStream
 from .grid import Column, collect
 from .terminal import ELLIPSIS, cell_width, clip
 
-COLUMN_CELLS_MIN = 8
-"""Narrowest that a text column is cut to before columns are left out instead."""
+COLUMN_CELLS_MIN = 12
+"""Narrowest that a text column is cut to before columns are left out; a date stays whole."""
+
+NAME_CELLS_MAX = 20
+"""A heading up to this is not cut: a column whose name cannot be read says little."""
 
 TYPE_CELLS_MAX = 24
 """Widest that a type's text makes a column: a STRUCT's type may be far longer than its values."""
@@ -104,11 +107,12 @@ def _natural_width(column: Column, options: OutputOptions) -> int:
 
 
 def _least_width(column: Column, options: OutputOptions) -> int:
+    name_cells = min(cell_width(column.name), NAME_CELLS_MAX)
     if column.right:
         null_cells = cell_width(options.null_text)
         digits = (null_cells if cell is None else cell_width(cell) for cell in column.cells)
-        return max(max(digits, default=1), min(cell_width(column.name), COLUMN_CELLS_MIN))
-    return min(_natural_width(column, options), COLUMN_CELLS_MIN)
+        return max(max(digits, default=1), name_cells)
+    return min(_natural_width(column, options), max(COLUMN_CELLS_MIN, name_cells))
 
 
 def _fit(columns: list[Column], options: OutputOptions) -> list[Column]:

@@ -76,7 +76,7 @@ class Presenter:
             lines = [visible(line) for line in str(plan).rstrip("\n").split("\n")]
             self.stream.write(("\n".join(lines) + "\n").encode("utf-8", "backslashreplace"))
         if self.timer:
-            self._say("plan", started)
+            self._say("", started)
         self.stream.flush()
 
     def _guarded(self) -> BinaryIO:
@@ -86,7 +86,8 @@ class Presenter:
 
     def _say(self, text: str, started: float) -> None:
         if self.timer:
-            text += f" · {duration_text(time.perf_counter() - started)}"
+            took = duration_text(time.perf_counter() - started)
+            text = f"{text} · {took}" if text else took
         if self.options.colour:
             text = f"\x1b[2m{text}\x1b[0m"
         self.stream.write(f"{text}\n".encode())

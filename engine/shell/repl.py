@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import Error, Interrupted, LimitExceeded, UnknownName
+from ..cli_errors import report_cancelled
 from .cancellation import run_cancellable
 from .scanner import script_items
 
@@ -63,7 +63,7 @@ class Shell:
                 return
             # The second one where Ctrl-C falls between two statements.
             except (Interrupted, KeyboardInterrupt):
-                sys.stderr.write("cancelled\n")
+                report_cancelled()
             except Exception as error:  # noqa: BLE001 - even a defect must not end a session
                 self._report(error)
 

@@ -78,7 +78,7 @@ def target_table(session: Session, name: Name, verb: str) -> TableState:
         Denied: It is a system relation.
         InvalidRequest: It is a view.
     """
-    schema, table = session.qualify(name)
+    schema, table = session.qualify(name, existing=True)
     snapshot = session.snapshot()
     state = snapshot.table(schema, table)
     if state is None:

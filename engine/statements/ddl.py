@@ -238,7 +238,7 @@ def _drop(session: Session, transaction: Transaction, statement: st.Drop) -> Non
             _drop_schema(session, transaction, name, statement)
             continue
         try:
-            schema, relation = session.qualify(name)
+            schema, relation = session.qualify(name, existing=True)
         except UnknownName:
             if statement.if_exists:
                 continue
@@ -293,7 +293,7 @@ def _drop_schema(
 
 
 def _alter(session: Session, transaction: Transaction, statement: st.Alter) -> None:
-    schema, name = session.qualify(statement.name)
+    schema, name = session.qualify(statement.name, existing=True)
     snapshot = transaction.snapshot
     state = snapshot.table(schema, name)
     stream = TokenStream(statement.action)
@@ -500,7 +500,7 @@ def _rewrite(
         row_ids=True,
     )
     change = Change(session, transaction)
-    search = Search(state, f"{{table}} AS {quote(old.name)}")
+    search = Search.everything(state)
     groups = write.run(row_versions(change, search, expressions, new, Located()))
     removed = tuple(group.id for group in state.row_groups)
     transaction.add("ALTER TABLE", AlterTable(new), Rewrite(old.id, removed, groups))

@@ -12,6 +12,7 @@ from ...sql import statement as st
 from ...sql.names import close_matches
 from ...sql.provider import RelationKind
 from ...sql.tokens import Name, TokenStream, quote
+from ..catalog import DEFAULT_SCHEMA
 from ..query import from_table
 from .shadow import column_clauses
 
@@ -38,8 +39,9 @@ def describe(session: Session, statement: st.Show | st.Describe) -> Result:
         (s.definition for s in snapshot.tables.values()), key=lambda d: (d.schema, d.name)
     )
     if statement.what == "TABLES":
-        here = [d.name for d in tables if d.schema == session.schema]
-        here += [v.name for v in snapshot.views.values() if v.schema == session.schema]
+        seen = {session.schema, DEFAULT_SCHEMA}
+        here = [d.name for d in tables if d.schema in seen]
+        here += [v.name for v in snapshot.views.values() if v.schema in seen]
         return _names(session, "name", sorted({*here, *session.temporary}))
     table = pa.table(
         {

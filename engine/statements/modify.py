@@ -66,12 +66,18 @@ class Search:
     @classmethod
     def of(cls, state: TableState, statement: st.Update | st.Delete) -> Search:
         """The rows of an UPDATE or DELETE."""
-        clause = f"{{table}} AS {quote(statement.alias or state.definition.name)}"
+        alias = quote(statement.alias or state.definition.name)
+        clause = f"{{table}} AS {_escape(alias)}"
         if statement.sources:
             clause += f", {_escape(statement.sources)}\n"
         if statement.condition:
             clause += f" WHERE ({_escape(statement.condition)}\n)"
         return cls(state, clause, statement.ctes, once=statement.sources is not None)
+
+    @classmethod
+    def everything(cls, state: TableState) -> Search:
+        """All rows of a table."""
+        return cls(state, f"{{table}} AS {_escape(quote(state.definition.name))}")
 
     def query(self, listed: str, table: str) -> str:
         """A query over the rows, with the table read from a relation."""

@@ -34,7 +34,7 @@ def read_ipc(reader: ChunkReader, rows: int, type: pa.DataType) -> pa.Array:
             if len(stream.schema) != 1 or not stream.schema.field(0).type.equals(type):
                 raise Corrupt(f"column chunk: the stored type is not {type}")
             array = stream.read_next_batch().column(0)
-        array.view(_without_precision(array.type)).validate(full=True)
+        array.view(_unconstrained(array.type)).validate(full=True)
     # A forged field name is not UTF-8, and a forged size cannot be allocated.
     except (pa.ArrowException, UnicodeError, OSError, StopIteration, MemoryError) as error:
         raise Corrupt("column chunk: the Arrow stream does not parse") from error
@@ -43,25 +43,28 @@ def read_ipc(reader: ChunkReader, rows: int, type: pa.DataType) -> pa.Array:
     return array
 
 
-def _without_precision(type: pa.DataType) -> pa.DataType:
-    """The type with decimals as their bytes.
+def _unconstrained(type: pa.DataType) -> pa.DataType:
+    """The type with its decimals and times of day as plain bytes and integers.
 
-    A HUGEINT is stored in all 128 bits of a decimal128(38, 0), which validation would refuse for
-    having 39 digits; no digit of a decimal can make a reader step outside its buffers.
+    A HUGEINT is stored in all 128 bits of a decimal128(38, 0), and SQL has the time 24:00:00.
+    Validation would refuse the 39th digit and the 25th hour, but no such value can make a reader
+    step outside its buffers.
     """
     if pa.types.is_decimal128(type):
         return pa.binary(16)
+    if pa.types.is_time64(type):
+        return pa.int64()
     if pa.types.is_list(type):
-        return pa.list_(type.value_field.with_type(_without_precision(type.value_type)))
+        return pa.list_(type.value_field.with_type(_unconstrained(type.value_type)))
     if pa.types.is_fixed_size_list(type):
-        element = type.value_field.with_type(_without_precision(type.value_type))
+        element = type.value_field.with_type(_unconstrained(type.value_type))
         return pa.list_(element, type.list_size)
     if pa.types.is_map(type):
         return pa.map_(
-            type.key_field.with_type(_without_precision(type.key_type)),
-            type.item_field.with_type(_without_precision(type.item_type)),
+            type.key_field.with_type(_unconstrained(type.key_type)),
+            type.item_field.with_type(_unconstrained(type.item_type)),
             keys_sorted=type.keys_sorted,
         )
     if pa.types.is_struct(type):
-        return pa.struct([field.with_type(_without_precision(field.type)) for field in type])
+        return pa.struct([field.with_type(_unconstrained(field.type)) for field in type])
     return type

@@ -154,7 +154,7 @@ class DuckDBEngine:
     def run(self, sql: str, connection: str) -> Answer:
         cursor = self._cursors.setdefault(connection, self._root.cursor())
         executed = cursor.execute(sql)
-        types = tuple(str(column[1]) for column in executed.description or [])
+        types = tuple(str(column[1]).strip('"') for column in executed.description or [])
         return Answer(types, tuple(tuple(map(value_text, row)) for row in executed.fetchall()))
 
     def restart(self) -> None:
@@ -214,12 +214,15 @@ def run_file(path: Path, directory: Path, *, rewrite: bool, stage: Stage | None 
         for written in script.records:
             golden, exact = written, None
             for engine in engines:
-                sql = written.sql.replace("__DIR__", str(directory / engine.name))
+                here = str(directory / engine.name)
+                sql = written.sql.replace("__DIR__", here)
                 placed = replace(golden, sql=sql.replace("__STORE__", engine.store))
                 found = _run_record(engine, placed, stage)
                 if found is None:
                     continue
-                found = replace(found, sql=written.sql)
+                lines = [x.replace(here, "__DIR__") for x in found.expected or ()]
+                expected = None if found.expected is None else tuple(lines)
+                found = replace(found, sql=written.sql, expected=expected)
                 # An error where there was an answer is never taken for a new golden.
                 is_golden = rewrite and found.kind == written.kind
                 if is_golden and engine is _authority(engines, written):

@@ -307,8 +307,13 @@ def test_load_refuses_unknown_endings(run, store_path, tmp_path):
 def test_info(run, store):
     status, out, err = run("info", store)
     assert (status, err) == (0, "")
-    for word in ("store id", "format", "version", "tables", "t", "settings"):
-        assert word in out
+    heads = dict(re.split(r"  +", line, maxsplit=1) for line in out.split("\n\n")[0].splitlines())
+    assert re.fullmatch(r"[0-9a-f]{32}", heads["store id"])
+    assert heads["format version"] == "1"
+    assert heads["version"] == "1"
+    assert re.fullmatch(r"[\d.]+ (bytes|KiB) in \d+ segments?", heads["truth"])
+    assert re.search(r"│ main +│ t +│ table +│ +2 │ +5 │", out)
+    assert "hot_bytes_max" in out
     description = json.loads(run("info", store, "--format", "json")[1])
     assert {"store", "tables", "segments", "hot_segments", "settings"} <= set(description)
     assert [table["rows"] for table in description["tables"]] == [5]

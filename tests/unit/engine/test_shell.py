@@ -282,3 +282,31 @@ def test_wide_results_fit_the_window(spawn):
     child.expect("│ (wide .*)…")
     child.expect(r"│ +123456 │\r\n")
     assert leave(child) == 0
+
+
+def test_plans_are_shown_as_text(spawn):
+    child = spawn()
+    child.send("CREATE TABLE t AS SELECT range AS n FROM range(10);\r")
+    child.expect_exact(PROMPT)
+    child.send("EXPLAIN SELECT max(n) FROM t WHERE n > 3;\r")
+    child.expect(r"AGGREGATE *\r\n")
+    child.expect(r"TABLE_SCAN main\.t *\r\n")
+    child.expect(r"\r\n[\d.]+ m?s")
+    assert "explain_value" not in child.before
+    assert leave(child) == 0
+
+
+def test_a_schema_can_be_run_again(spawn):
+    child = spawn()
+    child.send('CREATE TABLE "odd name" (id INTEGER PRIMARY KEY, "order" VARCHAR DEFAULT \'x\');\r')
+    child.expect_exact("done")
+    child.expect_exact(PROMPT)
+    child.send(".schema\r")
+    child.expect_exact('CREATE TABLE "odd name" (\r\n')
+    child.expect_exact("id INTEGER NOT NULL,\r\n")
+    child.expect_exact("\"order\" VARCHAR DEFAULT ('x'),\r\n")
+    child.expect_exact("PRIMARY KEY (id)\r\n);")
+    child.expect_exact(PROMPT)
+    child.send(".schema absent\r")
+    child.expect_exact('error: there is no stored table or view "absent"')
+    assert leave(child) == 0

@@ -1,0 +1,209 @@
+"""Effects survive the way into a commit record and back, and records any damage but notice it."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import replace
+
+import msgpack
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pagelake.errors import Corrupt, FormatTooNew
+from pagelake.storage import record as records
+from pagelake.storage.delete_vector import positions_of
+from pagelake.storage.effects import (
+    AlterTable,
+    Append,
+    Column,
+    ColumnChunk,
+    Constraint,
+    CreateSchema,
+    CreateTable,
+    Delete,
+    DeleteVector,
+    DropSchema,
+    DropTable,
+    DropView,
+    Effect,
+    Rewrite,
+    RowGroup,
+    TableDefinition,
+    View,
+    serialize_type,
+)
+from pagelake.storage.effects_wire import from_wire, to_wire
+from pagelake.storage.page import PageRef
+from pagelake.storage.record import CommittedTransaction, decode, encode
+from pagelake.storage.zone_map import ZoneMap
+
+from .builders import definition, inline_group
+
+STORE = bytes(range(16))
+WORDS = st.integers(0, (1 << 64) - 1)
+COUNTS = st.integers(0, 1 << 40)
+TEXT = st.text(max_size=8)
+TYPES = st.sampled_from([pa.int64(), pa.string(), pa.decimal64(15, 2), pa.list_(pa.date32())])
+
+columns = st.builds(
+    Column,
+    st.integers(1, 500),
+    TEXT,
+    TEXT,
+    TYPES.map(serialize_type),
+    st.booleans(),
+    st.none() | TEXT,
+    st.none() | st.binary(max_size=8),
+    st.none() | TEXT,
+)
+column_tuples = st.lists(columns, max_size=3).map(tuple)
+constraints = st.builds(
+    Constraint,
+    st.sampled_from(["primary_key", "unique", "check"]),
+    st.lists(st.integers(1, 9), max_size=3).map(tuple),
+    st.none() | TEXT,
+    st.none() | TEXT,
+)
+definitions = st.builds(
+    TableDefinition, TEXT, TEXT, TEXT, column_tuples, st.integers(1, 500),
+    st.lists(constraints, max_size=2).map(tuple), column_tuples,
+)  # fmt: skip
+pages = st.builds(PageRef, WORDS, COUNTS, COUNTS, WORDS)
+bounds = st.none() | st.integers(-(1 << 63), (1 << 64) - 1) | st.floats(allow_nan=False) | TEXT
+zones = st.builds(ZoneMap, bounds, bounds | st.binary(max_size=4), COUNTS, COUNTS, COUNTS)
+chunks = st.builds(
+    ColumnChunk, pages, TEXT, st.none() | zones, st.none() | st.binary(max_size=8)
+)
+groups = st.builds(
+    RowGroup,
+    TEXT,
+    COUNTS,
+    st.dictionaries(st.integers(-1, 9), chunks, max_size=3),
+    st.none() | st.binary(max_size=8),
+    st.lists(st.integers(-1, 9), max_size=3).map(tuple),
+)
+group_tuples = st.lists(groups, max_size=2).map(tuple)
+vectors = st.builds(DeleteVector, COUNTS, st.none() | st.binary(max_size=8), st.none() | pages)
+effects: st.SearchStrategy[Effect] = st.one_of(
+    st.builds(CreateSchema, TEXT),
+    st.builds(DropSchema, TEXT),
+    st.builds(CreateTable, definitions),
+    st.builds(AlterTable, definitions),
+    st.builds(DropTable, TEXT),
+    st.builds(View, TEXT, TEXT, TEXT, st.lists(TEXT, max_size=2).map(tuple), TEXT),
+    st.builds(DropView, TEXT, TEXT),
+    st.builds(Append, TEXT, group_tuples, st.booleans()),
+    st.builds(Delete, TEXT, st.dictionaries(TEXT, vectors, max_size=2)),
+    st.builds(Rewrite, TEXT, st.lists(TEXT, max_size=2).map(tuple), group_tuples),
+)
+
+
+@settings(max_examples=300)
+@given(effects)
+def test_every_effect_comes_back(effect: Effect) -> None:
+    packed = msgpack.packb(to_wire(effect))
+    assert from_wire(msgpack.unpackb(packed, strict_map_key=False)) == effect
+
+
+@given(effects)
+def test_fields_that_a_later_version_adds_are_ignored(effect: Effect) -> None:
+    assert from_wire([*to_wire(effect), "a later field", 1]) == effect
+
+
+@pytest.mark.parametrize(
+    "wire", [[], ["vacuum", 1], ["append"], ["append", "t", [[]], False], ["delete", "t", [[1]]],
+             ["create_table", 5], "text", None, ["append", "t", [["g", 1, [[1]], None, [], 0]], 0]],
+    ids=str,
+)  # fmt: skip
+def test_unknown_and_broken_effects_are_refused(wire: object) -> None:
+    with pytest.raises(Corrupt):
+        from_wire(wire)
+
+
+def record(*effect: Effect, base_version: int = 6) -> bytes:
+    transactions = (CommittedTransaction("t" * 32, "INSERT", effect, "why"),)
+    return encode(
+        transactions, store_id=STORE, base_version=base_version, base_hash=b"h" * 32, time_us=-5
+    )
+
+
+@given(st.lists(effects, max_size=3))
+def test_records_come_back(content: list[Effect]) -> None:
+    stored = record(*content)
+    found = decode(stored, store_id=STORE, name="log/7")
+    assert found.transactions == (CommittedTransaction("t" * 32, "INSERT", tuple(content), "why"),)
+    assert (found.base_version, found.base_hash, found.time_us) == (6, b"h" * 32, -5)
+    assert found.hash == records.record_hash(stored)
+    assert found.stored_bytes == len(stored)
+
+
+def sample(rows: int) -> bytes:
+    """A record whose body is stored raw (few rows) or compressed (many)."""
+    return record(Append("t", (inline_group("g", [*range(rows)]),)))
+
+
+@pytest.mark.parametrize("rows", [1, 300])
+def test_a_flipped_bit_anywhere_is_noticed(rows: int) -> None:
+    content = sample(rows)
+    for position in range(len(content)):
+        for bit in range(8):
+            damaged = bytearray(content)
+            damaged[position] ^= 1 << bit
+            with pytest.raises(Corrupt) as caught:
+                decode(bytes(damaged), store_id=STORE, name="log/7")
+            assert (caught.value.file, caught.value.offset) == ("log/7", 0)
+
+
+def test_a_record_cut_short_anywhere_is_noticed() -> None:
+    content = sample(300)
+    for length in range(len(content)):
+        with pytest.raises(Corrupt):
+            decode(content[:length], store_id=STORE, name="log/7")
+    with pytest.raises(Corrupt):
+        decode(content + b"\0", store_id=STORE, name="log/7")
+
+
+def test_a_record_of_another_store_is_refused() -> None:
+    with pytest.raises(Corrupt, match="another store"):
+        decode(sample(1), store_id=bytes(16), name="log/7")
+
+
+def test_a_record_of_a_later_format_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(records, "RECORD_FORMAT", 2)
+        content = sample(1)
+    with pytest.raises(FormatTooNew, match="log/7"):
+        decode(content, store_id=STORE, name="log/7")
+
+
+def test_the_frame_is_the_documented_one() -> None:
+    """docs/format/commit-record.md, section 2."""
+    content = sample(1)
+    fields = struct.unpack_from("<4sHH16sQ32sqQQQ", content)
+    assert fields[:7] == (b"PLRC", 1, 0, STORE, 6, b"h" * 32, -5)
+    body = content[96:]
+    assert fields[7:9] == (len(body), len(body))
+    assert msgpack.unpackb(body)[0][:2] == ["t" * 32, "INSERT"]
+    assert struct.unpack_from("<H", sample(300), 6) == (1,), "longer bodies are compressed"
+
+
+def test_a_body_that_is_no_list_is_refused() -> None:
+    for body in (msgpack.packb(5), b"\xc1", b""):
+        framed = records.frame(body, magic=b"PLRC", store_id=STORE, base=(0, bytes(32)), time_us=0)
+        with pytest.raises(Corrupt):
+            decode(framed, store_id=STORE, name="log/7")
+
+
+def test_a_vector_without_content_is_corrupt() -> None:
+    with pytest.raises(Corrupt):
+        DeleteVector(3).positions(None)  # type: ignore[arg-type]
+    assert DeleteVector.of(positions_of([3, 1])).positions(None).tolist() == [1, 3]  # type: ignore[arg-type]
+
+
+def test_columns_are_found_regardless_of_case() -> None:
+    table = replace(definition(), constraints=(Constraint("unique", (1,)), Constraint("check")))
+    assert table.column("A") is table.columns[0]
+    assert table.column("b") is None
+    assert table.keys == (table.constraints[0],)
