@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ..sql import statement as st
 from ..sql.provider import Relation, RelationColumn, RelationKind, SystemRelation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from ..storage.snapshot import Snapshot, TableState
+    from .kernel import Cursor
 
 SYSTEM_SCHEMA = "pagelake"
 DEFAULT_SCHEMA = "main"
@@ -35,14 +37,15 @@ class SessionCatalog:
         schema: The session's current schema.
         database: Name that the store answers to in three-part names.
         system: System relations by name.
-        temporary: Folded names of the session's temporary relations.
+        temporary: The session's temporary relations: the query of a view, nothing for a table,
+            by folded name.
     """
 
     snapshot: Snapshot
     schema: str
     database: str
     system: Mapping[str, SystemRelation]
-    temporary: frozenset[str] = frozenset()
+    temporary: Mapping[str, str] = field(default_factory=dict)
 
     def resolve(self, parts: Sequence[str]) -> Relation | None:
         """Find a relation by its possibly qualified name, regardless of case."""
@@ -64,9 +67,10 @@ class SessionCatalog:
         return None
 
     def _temporary(self, name: str) -> Relation | None:
-        if name.lower() not in self.temporary:
+        sql = self.temporary.get(name.lower())
+        if sql is None:
             return None
-        return Relation(RelationKind.TEMPORARY, "temp", name, ())
+        return Relation(RelationKind.TEMPORARY, "temp", name, (), sql=sql)
 
     def _find(self, schema: str, name: str) -> Relation | None:
         if schema.lower() == SYSTEM_SCHEMA:
@@ -102,3 +106,16 @@ class SessionCatalog:
         return SessionCatalog(
             self.snapshot, search_schema or self.schema, self.database, self.system
         )
+
+
+def temporary_relations(cursor: Cursor) -> dict[str, str]:
+    """The temporary relations of a kernel cursor, as `SessionCatalog.temporary` has them."""
+    rows = cursor.execute(
+        "SELECT table_name, NULL FROM duckdb_tables() WHERE temporary UNION ALL "
+        "SELECT view_name, sql FROM duckdb_views() WHERE temporary AND NOT internal"
+    ).fetchall()
+    found: dict[str, str] = {}
+    for name, sql in rows:
+        view = st.classify(sql) if sql else None
+        found[name.lower()] = view.query if isinstance(view, st.CreateView) else ""
+    return found

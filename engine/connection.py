@@ -17,7 +17,7 @@ from .statements import describe
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from types import FrameType, TracebackType
 
     import pandas as pd
@@ -51,7 +51,7 @@ class Cursor:
         return self
 
     def executemany(
-        self, sql: str, rows: Sequence[Sequence[object] | Mapping[str, object]]
+        self, sql: str, rows: Iterable[Sequence[object] | Mapping[str, object]]
     ) -> Self:
         """Run a statement once for each set of parameters, in one transaction."""
         self._discard()
@@ -168,10 +168,12 @@ class Cursor:
 
     def snapshot(self) -> int:
         """The version that a statement would read now."""
+        self._session.check_usable()
         return self._session.snapshot().version
 
     def table_names(self, schema: str | None = None) -> list[str]:
         """Names of the tables and views in a schema, the current one by default, sorted."""
+        self._session.check_usable()
         snapshot, wanted = self._session.snapshot(), (schema or self._session.schema).lower()
         tables = [s.definition for s in snapshot.tables.values()]
         names = {d.name for d in tables if d.schema.lower() == wanted}
@@ -217,7 +219,7 @@ class Connection(Cursor):
 
     def cursor(self) -> Cursor:
         """A further cursor with a transaction of its own."""
-        self._session._check_usable()
+        self._session.check_usable()
         return Cursor(self._database.session(), self)
 
     @property
@@ -318,8 +320,10 @@ def _validated(rows: object) -> object:
 def _unconvertible(session: Session, table: str, holder: Any) -> str | None:
     """The first column whose values do not fit the table, for the error message."""
     rows = holder.f_locals["pagelake_appended_rows"]
+    if isinstance(rows, pa.RecordBatchReader) or not hasattr(rows, "__arrow_c_stream__"):
+        return None  # read already, or in no form whose columns could be looked at one by one
     if not isinstance(rows, pa.Table):
-        return None
+        rows = pa.table(rows)
     relation = session.catalog().resolve(table.split("."))
     types = {} if relation is None else {c.name.lower(): c.type for c in relation.columns}
     for name in rows.column_names:

@@ -38,21 +38,26 @@ class Guard:
 class Watch:
     """One run of the kernel under guard."""
 
-    __slots__ = ("_cursor", "_guard", "_seconds", "_timer", "timed_out")
+    __slots__ = ("_cursor", "_guard", "_over", "_seconds", "_timer", "timed_out")
 
     def __init__(self, guard: Guard, cursor: Cursor, seconds: float) -> None:
         self._guard = guard
         self._cursor = cursor
         self._seconds = seconds
         self._timer: threading.Timer | None = None
+        self._over = False
         self.timed_out = False
 
     def _expire(self) -> None:
-        self.timed_out = True
-        self._cursor.interrupt()
+        with self._guard._lock:
+            # The cursor may run the next statement already, which has a time-out of its own.
+            if not self._over:
+                self.timed_out = True
+                self._cursor.interrupt()
 
     def __enter__(self) -> Watch:
-        self._guard._busy[id(self._cursor)] = self._cursor
+        with self._guard._lock:
+            self._guard._busy[id(self._cursor)] = self._cursor
         if self._seconds > 0:
             self._timer = threading.Timer(self._seconds, self._expire)
             self._timer.daemon = True
@@ -60,7 +65,9 @@ class Watch:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        self._guard._busy.pop(id(self._cursor), None)
+        with self._guard._lock:
+            self._guard._busy.pop(id(self._cursor), None)
+            self._over = True
         if self._timer is not None:
             self._timer.cancel()
         if self.timed_out and error is not None:

@@ -7,6 +7,7 @@ the caret becomes a position in the user's text.
 from __future__ import annotations
 
 import re
+import secrets
 from typing import TYPE_CHECKING, Final
 
 import duckdb
@@ -41,6 +42,21 @@ _MISSING_COLUMN = re.compile(
     r'(?:Referenced column "(.+?)" not found|does not have a column (?:with name|named) "(.+?)")'
 )
 _PREFIX = re.compile(r"^[\w ]+ Error: ")
+_CARRIED = re.compile(r"pagelake error ([0-9a-f]{16})")
+_CARRIED_MAX = 64
+_carried: dict[str, Error] = {}
+
+
+def carry(error: Error) -> RuntimeError:
+    """Wrap an error of ours that must cross the kernel, which keeps no more than its text.
+
+    ``translate`` gives the error back.
+    """
+    token = secrets.token_hex(8)
+    _carried[token] = error
+    while len(_carried) > _CARRIED_MAX:  # those of statements that failed twice at once
+        _carried.pop(next(iter(_carried)), None)
+    return RuntimeError(f"pagelake error {token}")
 
 
 def _strip(message: str) -> tuple[str, int, int, str]:
@@ -161,6 +177,11 @@ _SIMPLE: Final[tuple[tuple[type[BaseException], Callable[[str], Error]], ...]] =
 )
 
 
+def is_hot_damage(error: BaseException) -> bool:
+    """Tell whether the kernel stumbled over a native file, which only hot segments are."""
+    return isinstance(error, duckdb.Error) and "corrupt database file" in str(error).lower()
+
+
 def translate(
     error: BaseException,
     sql: str,
@@ -179,6 +200,9 @@ def translate(
     message = str(error)
     if isinstance(error, Error):
         return error
+    token = _CARRIED.search(message)
+    if token is not None and (own := _carried.pop(token[1], None)) is not None:
+        return own
     if isinstance(error, duckdb.ParserException):
         return _parse_error(message, sql)
     if isinstance(error, duckdb.CatalogException | duckdb.BinderException):
@@ -188,12 +212,19 @@ def translate(
     if not isinstance(error, duckdb.Error):
         return InternalError(f"{type(error).__name__}: {message}")
     text, line, column, excerpt = _strip(message)
+    if is_hot_damage(error):
+        return Corrupt(
+            f"a hot segment is damaged and was given up: {text}",
+            hint="run the statement again: it then reads the truth",
+        )
+    if text.startswith("CSV Error on Line"):
+        return InvalidValue(text)
     if isinstance(error, duckdb.IOException):
         if "No space left" in text or "could not write" in text.lower():
             return StorageFull(text)
-        if "checksum" in text.lower() or "corrupt" in text.lower():
-            return Corrupt(text)
         return InvalidRequest(text)
+    if "positional parameters" in text:
+        return InvalidRequest(text, hint="pass a list for ? and $1, a dictionary for $name")
     for kind, make in _SIMPLE:
         if isinstance(error, kind):
             return make(_with_place(text, sql, line, column, excerpt))

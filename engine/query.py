@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 
@@ -18,6 +19,7 @@ from ..sql.optimizer import optimize
 from ..sql.tokens import tokenize
 from ..storage.row_group import stored_schema
 from .caller_scope import find_object, names_in_scope
+from .kernel_errors import is_hot_damage
 from .plan_cache import Plan
 from .result import Execution, Result, Timing
 from .statements.fast_insert import compile_insert
@@ -96,10 +98,10 @@ def run(
 ) -> Result:
     """Route a planned query and hand it to the kernel; the result runs when it is read."""
     assert plan.logical is not None
-    if session.temporary:
+    if session.has_kernel_state:
         return run_on_primary(session, plan.sql, parameters, plan.logical, frame)
     snapshot = session.snapshot()
-    opened = open_route(session, plan.sql, plan.logical, frame, snapshot)
+    opened = open_route(session, plan.logical, frame, snapshot)
     entry = session.database.log.begin(
         plan.text, snapshot.version, plan_cached=cached, timing=timing
     )
@@ -110,6 +112,16 @@ def run(
         if error is not None:
             session.abort("Query")
 
+    def over_the_truth(error: BaseException) -> Cursor | None:
+        nonlocal opened
+        if not is_hot_damage(error):
+            return None
+        assert plan.logical is not None
+        session.database.condemn_hot()
+        opened.close(drained=False)
+        opened = open_route(session, plan.logical, frame, snapshot)
+        return opened.cursor
+
     execution = Execution(
         opened.cursor,
         plan.sql,
@@ -117,6 +129,7 @@ def run(
         finish,
         lambda error: _translated(session, error, plan.text),
         lambda: session.guard.watch(opened.cursor),
+        over_the_truth,
     )
     timing.total_ms += (time.perf_counter() - begun) * 1e3
     result = Result(execution, timing=timing)
@@ -138,14 +151,22 @@ def _translated(session: Session, error: BaseException, text: str) -> BaseExcept
 class OpenRoute:
     """A kernel cursor on which a statement's names resolve, until it is closed."""
 
-    __slots__ = ("_kind", "_names", "_registered", "_route", "_session", "cursor")
+    __slots__ = ("_kind", "_names", "_primary", "_registered", "_route", "_session", "cursor")
 
-    def __init__(self, session: Session, route: Route) -> None:
+    def __init__(self, session: Session, route: Route, *, primary: bool) -> None:
         self._session = session
         self._route = route
         self._kind = (session.schema, session.kernel_settings)
         self._names: list[str] = []
-        self.cursor, self._registered = route.cursor(self._kind)
+        self._primary = primary
+        if not primary:
+            self.cursor, self._registered = route.cursor(self._kind)
+            return
+        self.cursor, self._registered = session.primary(), set[str]()
+        with suppress(duckdb.Error):
+            self.cursor.abort()  # whatever an interrupted statement left behind
+        route.aim(self.cursor, session.schema)
+        route.register(self.cursor, self._registered)
 
     @property
     def route(self) -> Route:
@@ -166,6 +187,13 @@ class OpenRoute:
         """Give cursor and route back."""
         cursor = self.cursor
         try:
+            if self._primary:
+                if not drained:
+                    with suppress(duckdb.Error):
+                        cursor.abort()
+                for name in (*self._names, *self._registered):
+                    cursor.unregister(name)
+                return
             if not drained:
                 # Rows are left: the cursor cannot run anything else before they are dropped.
                 cursor.close()
@@ -179,12 +207,20 @@ class OpenRoute:
 
 def open_route(
     session: Session,
-    sql: str,
     logical: LogicalPlan,
     frame: FrameType | None,
     snapshot: Snapshot,
+    *,
+    primary: bool = False,
 ) -> OpenRoute:
     """Make the views that a plan needs, and a cursor that sees them.
+
+    Args:
+        session: The session; while the kernel keeps state for it, only its own cursor sees that.
+        logical: What is read.
+        frame: The caller's frame, to find objects that the statement names.
+        snapshot: The snapshot to read.
+        primary: Use the session's own cursor in any case.
 
     Raises:
         UnknownName: A name is neither a relation nor a file nor an object of the caller.
@@ -194,7 +230,7 @@ def open_route(
     route = router.hold(snapshot, session.private)
     try:
         route.ensure(logical)
-        opened = OpenRoute(session, route)
+        opened = OpenRoute(session, route, primary=primary or session.has_kernel_state)
     except BaseException:
         router.release(route)
         raise
@@ -252,29 +288,23 @@ def run_on_primary(
             logical = bind_text(session, sql, snapshot)
         except ParseError:
             logical = LogicalPlan(sql, ())
-    route = session.database.router.hold(snapshot, session.private)
-    cursor = session.primary()
-    registered = session.registered_on_primary()
-    names: list[str] = []
+        # A name that nothing has is the one to be created, or the kernel says what is wrong.
+        found = tuple(name for name in logical.foreign if find_object(name, frame) is not None)
+        logical = replace(logical, foreign=found)
+    opened = open_route(session, logical, frame, snapshot, primary=True)
+    drained = False
     try:
-        with suppress(duckdb.Error):
-            cursor.abort()
-        route.ensure(logical)
-        route.aim(cursor, session.schema)
-        route.register(cursor, registered)
-        for name in logical.foreign:
-            value = find_object(name, frame)
-            if value is not None:
-                cursor.register(name, value)
-                names.append(name)
-        with session.guard.watch(cursor):
+        with session.guard.watch(opened.cursor):
             # Read at once: the next statement of the session needs the same cursor.
-            answer = cursor.sql(sql) if parameters is None else cursor.sql(sql, params=parameters)
+            answer: Any = (  # None for a statement without rows, whatever the stubs say
+                opened.cursor.sql(sql)
+                if parameters is None
+                else opened.cursor.sql(sql, params=parameters)
+            )
             table = None if answer is None else answer.to_arrow_table()
+        drained = True
     finally:
-        for name in names:
-            cursor.unregister(name)
-        session.database.router.release(route)
+        opened.close(drained=drained)
     if table is None:
         return Result(None)
     if is_change and table.column_names == ["Count"]:

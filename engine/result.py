@@ -8,13 +8,16 @@ unless the form that was asked for is a whole (a table, a data frame).
 from __future__ import annotations
 
 import time
+import warnings
+from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import duckdb
 import pyarrow as pa
 
-from ..errors import Closed
+from ..errors import Closed, InvalidRequest, Timeout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,8 +27,13 @@ if TYPE_CHECKING:
 
     from .kernel import Cursor, Parameters
 
+_T = TypeVar("_T")
 BATCH_ROWS = 122_880
 """Rows of a batch that a reader yields when the caller does not say otherwise."""
+
+
+_ROWS_AHEAD = 1024
+"""Rows that iteration fetches at once."""
 
 
 @dataclass(slots=True)
@@ -59,6 +67,8 @@ class Execution:
         finish: Gives everything back; called once, with the number of rows or -1.
         translate: Turns the kernel's errors into Pagelake's.
         guard: Context in which the kernel runs: time-out and cancellation.
+        again: After an error of the kernel gives another cursor on which the statement may
+            succeed, or None.
     """
 
     cursor: Cursor
@@ -67,6 +77,7 @@ class Execution:
     finish: Callable[[int, BaseException | None], None]
     translate: Callable[[BaseException], BaseException]
     guard: Callable[[], Any]
+    again: Callable[[BaseException], Cursor | None] = lambda _: None
 
 
 class Result:
@@ -85,6 +96,7 @@ class Result:
         self._columns: list[str] | None = None
         self._types: list[str] | None = None
         self._rows = 0
+        self._ahead: deque[tuple[Any, ...]] = deque()
         self.drained = True
         self.held: object = None
         self._pending_count: list[tuple[int]] | None = None
@@ -133,8 +145,7 @@ class Result:
         if self._execution is None or self._started:
             return self._remaining_as_table().to_reader(batch_rows)
         self.drained = False
-        with self._running():
-            source = self._bound().to_arrow_reader(batch_rows)
+        source = self._attempt(lambda: self._bound().to_arrow_reader(batch_rows))
         return pa.RecordBatchReader.from_batches(source.schema, self._batches(source))
 
     def df(self) -> pd.DataFrame:
@@ -156,14 +167,14 @@ class Result:
         if self._pending_count is not None:
             rows, self._pending_count = self._pending_count, []
             return list(rows)
+        ahead = self._take_ahead(len(self._ahead))
         if self._execution is None:
-            return []
-        with self._running():
-            rows = self._start().fetchall()
+            return ahead
+        rows = self._attempt(lambda: self._start().fetchall())
         self.drained = True
         self._note(len(rows))
         self.close()
-        return rows
+        return ahead + rows if ahead else rows
 
     def fetchone(self) -> tuple[Any, ...] | None:
         """The next row, None behind the last."""
@@ -175,10 +186,11 @@ class Result:
         if self._pending_count is not None:
             rows, self._pending_count = self._pending_count[:size], self._pending_count[size:]
             return list(rows)
+        if self._ahead:
+            return self._take_ahead(size)
         if self._execution is None:
             return []
-        with self._running():
-            rows = self._start().fetchmany(size)
+        rows = self._attempt(lambda: self._start().fetchmany(size))
         self._note(len(rows))
         if len(rows) < size:
             self.drained = True
@@ -186,8 +198,14 @@ class Result:
         return rows
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
-        while rows := self.fetchmany(1024):
-            yield from rows
+        while rows := self.fetchmany(_ROWS_AHEAD):
+            # Kept here, not in the generator: whoever stops iterating may fetch the rest.
+            self._ahead.extend(rows)
+            while self._ahead:
+                yield self._ahead.popleft()
+
+    def _take_ahead(self, size: int) -> list[tuple[Any, ...]]:
+        return [self._ahead.popleft() for _ in range(min(size, len(self._ahead)))]
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         """Export the rows through the Arrow PyCapsule interface."""
@@ -234,8 +252,7 @@ class Result:
     def start(self) -> Result:
         """Run the statement now; its rows are fetched later."""
         if self._execution is not None:
-            with self._running():
-                self._start()
+            self._attempt(self._start)
         return self
 
     def _open(self) -> Execution:
@@ -276,25 +293,44 @@ class Result:
             self._columns = [column[0] for column in description or []]
             self._types = [_type_text(column[1]) for column in description or []]
 
+    def _attempt(self, fetch: Callable[[], _T]) -> _T:
+        """Let the kernel run; once more from the beginning where that may help."""
+        with self._running():
+            try:
+                return fetch()
+            except duckdb.Error as error:
+                cursor = None if self._rows else self._open().again(error)
+                if cursor is None:
+                    raise
+                self._open().cursor = cursor
+                self._relation, self._started = None, False
+        with self._running():  # guards the other cursor
+            return fetch()
+
     def _running(self) -> _Running:
         return _Running(self)
 
     def _whole(self, fetch: Callable[[Any], Any]) -> Any:
-        with self._running():
-            whole = fetch(self._bound())
+        whole = self._attempt(lambda: fetch(self._bound()))
         self._note(len(whole))
         self.close()
         return whole
 
     def _remaining_as_table(self) -> pa.Table:
+        if self._ahead:
+            raise InvalidRequest(
+                "the result is being iterated over", hint="fetch the rest with fetchall"
+            )
         if self._pending_count is not None:
             rows = self.fetchall()
             return pa.table({"Count": pa.array([r[0] for r in rows], pa.int64())}
                             if self._columns else {})  # fmt: skip
         if self._execution is None:
             return pa.table({})
-        with self._running():
-            table: pa.Table = self._start().to_arrow_table()
+        with warnings.catch_warnings():
+            # The kernel's client advises its own other call, which is not the user's to make.
+            warnings.filterwarnings("ignore", "Arrow output on a DB-API result", UserWarning)
+            table: pa.Table = self._attempt(lambda: self._start().to_arrow_table())
         self.drained = True
         self._note(table.num_rows)
         self.close()
@@ -347,9 +383,13 @@ class _Running:
         timing.kernel_ms += spent
         timing.total_ms += spent
         execution = self._result._execution
-        self._guard.__exit__(None, None, None)
-        if error is not None and not isinstance(error, Closed) and execution is not None:
-            translated = execution.translate(error)
+        failure = error
+        try:
+            self._guard.__exit__(kind, error, trace)
+        except Timeout as timeout:
+            failure = timeout
+        if failure is not None and not isinstance(failure, Closed) and execution is not None:
+            translated = execution.translate(failure)
             self._result.close(translated)
             if translated is not error:
                 raise translated from error

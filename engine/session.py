@@ -2,7 +2,7 @@
 
 text → split → plan cache, or parse (``sql.statement``) and bind (``sql.binder``) → rules
 (``sql.optimizer``) → route at a pinned snapshot (``route``) → kernel → ``Result``; statements
-that change something run inside a transaction of the store (``dml``, ``ddl``, ``copy``).
+that change something run inside a transaction of the store (``statements/``).
 """
 
 from __future__ import annotations
@@ -10,19 +10,19 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import duckdb
 
 from ..errors import (
     Closed,
-    Conflict,
     Denied,
     Error,
     ForkedConnection,
     InvalidRequest,
+    ParseError,
     TransactionAborted,
     UnknownName,
     Unsupported,
@@ -32,39 +32,31 @@ from ..sql.names import close_matches
 from ..sql.tokens import Name, split
 from ..storage.snapshot import OVERLAY_STAMP
 from . import query
-from .catalog import DEFAULT_SCHEMA, SessionCatalog
+from .catalog import DEFAULT_SCHEMA, SessionCatalog, temporary_relations
 from .guard import Guard
-from .kernel_errors import located, translate
+from .kernel_errors import is_hot_damage, located, translate
 from .result import Result, Timing
 from .settings import KERNEL_SETTINGS, SETTINGS, Settings
 from .statements import copy, ddl, describe, explain, insert, modify
 from .statements.change import Change
+from .transactions import Transactions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
     from ..storage.snapshot import Snapshot
-    from ..storage.transaction import Savepoint, Transaction
+    from ..storage.transaction import Transaction
     from .database import Database
     from .kernel import Cursor, Parameters
     from .plan_cache import Plan
 
-_RETRY_PAUSE_S = 0.002
-"""Pause before a conflicting statement is tried again: long enough for the winner to finish."""
+_PARAMETERS = {type(None), list, tuple, dict}
+"""Usual types of parameters, which need no closer look."""
 
 
 class _NotPlain(Exception):
     """Some row of many needs the kernel's conversions: they all go the long way."""
-
-
-@dataclass(slots=True)
-class _Open:
-    """An open transaction of the session."""
-
-    transaction: Transaction
-    explicit: bool
-    aborted: bool = False
 
 
 class Session:
@@ -80,13 +72,13 @@ class Session:
         self.database = database
         self.settings = Settings(parent=database.settings)
         self.schema = "main"
-        self.temporary: frozenset[str] = frozenset()
+        self.temporary: Mapping[str, str] = {}
+        # Temporary relations, macros or variables: what the session's own cursor alone sees.
+        self.has_kernel_state = False
         self.guard = Guard(self.settings)
-        self._primary: tuple[Cursor, set[str]] | None = None
+        self._primary: Cursor | None = None
         self._kernel_settings: tuple[tuple[str, str], ...] = ()
-        self._primary_route: str | None = None
-        self._open: _Open | None = None
-        self._savepoints: list[tuple[str, Savepoint]] = []
+        self.transactions = Transactions(database)
         self._lock = threading.RLock()
         self._closed = False
 
@@ -105,12 +97,12 @@ class Session:
         Raises:
             Error: Whatever went wrong; see ``pagelake.errors``.
         """
-        self._check_usable()
+        self.check_usable()
         with self._lock:
             plan = self.database.plans.get(sql, self.schema)
             if plan is not None:
                 return self._run(plan.text, parameters, frame)
-            statements = split(sql)
+            statements = self.statements(sql)
             if not statements:
                 return Result(None)
             if len(statements) > 1 and parameters:
@@ -121,7 +113,7 @@ class Session:
 
     def execute_many(self, sql: str, rows: list[object]) -> Result:
         """Run a statement once for each set of parameters, all in one transaction."""
-        self._check_usable()
+        self.check_usable()
         with self._lock:
             if not rows:
                 return Result(None, count=0)
@@ -130,9 +122,9 @@ class Session:
             if isinstance(plan.statement, st.Insert) and plan.fast_insert is not None:
                 with suppress(_NotPlain):
                     return self._writing("INSERT", lambda t: self._insert_fast(t, plan, rows))
-            own = self._open is None
+            own = not self.transactions.is_open
             if own:
-                self._control(st.TransactionControl("BEGIN"))
+                self.transactions.control(st.TransactionControl("BEGIN"))
             try:
                 counts = []
                 for parameters in rows:
@@ -141,10 +133,10 @@ class Session:
                     counts.append(result.rowcount)
             except BaseException:
                 if own:
-                    self._control(st.TransactionControl("ROLLBACK"))
+                    self.transactions.control(st.TransactionControl("ROLLBACK"))
                 raise
             if own:
-                self._control(st.TransactionControl("COMMIT"))
+                self.transactions.control(st.TransactionControl("COMMIT"))
             return Result(None, count=sum(c for c in counts if c > 0))
 
     def _insert_fast(self, transaction: Transaction, plan: Plan, rows: list[object]) -> Result:
@@ -153,13 +145,17 @@ class Session:
             raise _NotPlain
         return result
 
-    def _run(self, text: str, parameters: Parameters, frame: FrameType | None) -> Result:
+    def _run(
+        self, text: str, parameters: Parameters, frame: FrameType | None, *, again: bool = False
+    ) -> Result:
         begun = time.perf_counter()
         timing = Timing()
         kind = ""
         try:
-            if self._open is not None and self._open.aborted and not _ends(text):
+            if self.transactions.aborted and not _ends(text):
                 raise TransactionAborted
+            if type(parameters) not in _PARAMETERS:
+                _refuse_parameters(parameters)
             plan, cached = self._plan(text, timing)
             kind = type(plan.statement).__name__
             if isinstance(plan.statement, st.Query):
@@ -168,6 +164,9 @@ class Session:
                 )
             return self._dispatch(plan, parameters, frame, timing, begun)
         except duckdb.Error as error:
+            if is_hot_damage(error) and not self.transactions.is_open and not again:
+                self.database.condemn_hot()
+                return self._run(text, parameters, frame, again=True)
             self.abort(kind)
             raise located(self.translate(error, text), text) from error
         except RuntimeError as error:
@@ -209,7 +208,9 @@ class Session:
             )
 
         match statement:
-            case st.Insert() | st.Update() | st.Delete() if self.is_temporary(statement.target):
+            case st.Insert() | st.Update() | st.Delete() | st.CopyFrom() if self.is_temporary(
+                statement.target
+            ):
                 return self._passthrough(plan.sql, parameters)
             case st.Insert():
                 result = writing("INSERT", lambda c: insert.insert(c, plan))
@@ -223,9 +224,12 @@ class Session:
                 result = copy.copy_to(self, statement, parameters, frame)
             case st.CreateTable(temporary=True) | st.CreateView(temporary=True) | st.Temporary():
                 result = self._passthrough(plan.sql, parameters)
+                self.has_kernel_state = True
             case st.CreateTable():
                 result = writing("CREATE TABLE", lambda c: ddl.create_table(c, statement))
             case st.Drop() if any(self.is_temporary(name) for name in statement.names):
+                result = self._passthrough(plan.sql, parameters)
+            case st.Alter() if self.is_temporary(statement.name):
                 result = self._passthrough(plan.sql, parameters)
             case st.CreateView() | st.CreateSchema() | st.Drop() | st.Alter():
                 operation = ddl.operation(statement)
@@ -235,7 +239,8 @@ class Session:
             case st.Show() | st.Describe():
                 result = describe.describe(self, statement)
             case st.TransactionControl():
-                result = self._control(statement)
+                self.transactions.control(statement)
+                result = Result(None)
             case st.SetOption():
                 result = self._set(statement)
             case st.Use():
@@ -261,8 +266,7 @@ class Session:
         catalog = self.catalog()
         columns = {c.name for s in catalog.snapshot.tables.values() for c in s.definition.columns}
         translated = translate(error, sql, columns=columns, tables=catalog.names())
-        if translated.code == "corrupt":
-            # Only hot segments are files that the kernel reads: the truth is elsewhere.
+        if is_hot_damage(error):
             self.database.condemn_hot()
         return translated
 
@@ -270,16 +274,12 @@ class Session:
 
     def snapshot(self) -> Snapshot:
         """What the session sees now: its transaction's snapshot, or the newest."""
-        if self._open is not None:
-            return self._open.transaction.snapshot
-        return self.database.store.snapshot()
+        return self.transactions.snapshot
 
     @property
     def private(self) -> str:
         """Id of the open transaction with pending changes, or empty."""
-        if self._open is not None and self._open.transaction.snapshot.overlay:
-            return self._open.transaction.id
-        return ""
+        return self.transactions.private
 
     def catalog(self, snapshot: Snapshot | None = None) -> SessionCatalog:
         """Names as the session sees them."""
@@ -341,120 +341,39 @@ class Session:
 
     def _writing(self, operation: str, change: Callable[[Transaction], Result]) -> Result:
         """Run a change in the open transaction, or in one of its own that is retried."""
-        if self.database.read_only:
-            raise Denied(
-                f"{operation}: the store was opened read-only", hint="open it without read_only"
-            )
-        if self._open is not None:
-            return change(self._open.transaction)
-        patience = time.monotonic() + self.settings.seconds("lock_timeout")
-        while True:
-            transaction = self.database.store.begin()
-            self._open = _Open(transaction, explicit=False)
-            try:
-                result = change(transaction)
-                transaction.commit()
-            except Conflict:
-                if time.monotonic() >= patience:
-                    raise
-                time.sleep(_RETRY_PAUSE_S)
-                continue
-            finally:
-                self._open = None
-                transaction.rollback()
-                if transaction.snapshot.overlay:
-                    self.database.router.forget(transaction.id)
-            self.database.maintenance.wake()
-            return result
-
-    def _control(self, control: st.TransactionControl) -> Result:
-        match control.verb:
-            case "BEGIN":
-                if self._open is not None:
-                    raise InvalidRequest("a transaction is open already", hint="COMMIT first")
-                self._open = _Open(self.database.store.begin(), explicit=True)
-                self._savepoints = []
-            case "COMMIT":
-                self._commit()
-            case "ROLLBACK":
-                self._require_open("ROLLBACK")
-                self._end()
-            case "SAVEPOINT":
-                mark = self._require_open("SAVEPOINT").transaction.savepoint()
-                self._savepoints.append((str(control.savepoint).lower(), mark))
-            case "ROLLBACK TO":
-                opened = self._require_open("ROLLBACK TO")
-                at = self._savepoint(str(control.savepoint))
-                opened.transaction.rollback_to(self._savepoints[at][1])
-                opened.aborted = False
-                del self._savepoints[at + 1 :]
-            case "RELEASE":
-                self._require_open("RELEASE")
-                del self._savepoints[self._savepoint(str(control.savepoint)) :]
-        return Result(None)
-
-    def _require_open(self, verb: str) -> _Open:
-        if self._open is None:
-            raise InvalidRequest(f"{verb}: no transaction is open", hint="say BEGIN first")
-        return self._open
-
-    def _savepoint(self, name: str) -> int:
-        for at in range(len(self._savepoints) - 1, -1, -1):
-            if self._savepoints[at][0] == name.lower():
-                return at
-        raise UnknownName(
-            f'there is no savepoint "{name}"',
-            name=name,
-            suggestions=close_matches(name, [known for known, _ in self._savepoints]),
-        )
-
-    def _commit(self) -> None:
-        opened = self._require_open("COMMIT")
-        if opened.aborted:
-            self._end()
-            raise TransactionAborted(
-                "the transaction was aborted by an earlier error and has been rolled back"
-            )
-        try:
-            opened.transaction.commit()
-        finally:
-            self._end()
-        self.database.maintenance.wake()
-
-    def _end(self) -> None:
-        opened, self._open = self._open, None
-        self._savepoints = []
-        if opened is not None:
-            opened.transaction.rollback()
-            self.database.router.forget(opened.transaction.id)
+        patience_s = self.settings.seconds("lock_timeout")
+        return self.transactions.write(operation, patience_s, change)
 
     def abort(self, kind: str) -> None:
         """An error inside an explicit transaction aborts it, as in DuckDB."""
-        if self._open is not None and self._open.explicit and kind != "TransactionControl":
-            self._open.aborted = True
+        if kind != "TransactionControl":
+            self.transactions.abort()
 
     @property
     def in_transaction(self) -> bool:
         """True between BEGIN and its end."""
-        return self._open is not None and self._open.explicit
+        return self.transactions.explicit
 
     def begin(self) -> None:
         """BEGIN, if no transaction is open."""
+        self.check_usable()
         with self._lock:
-            if self._open is None:
-                self._control(st.TransactionControl("BEGIN"))
+            if not self.transactions.is_open:
+                self.transactions.control(st.TransactionControl("BEGIN"))
 
     def commit(self) -> None:
         """COMMIT, if a transaction is open."""
+        self.check_usable()
         with self._lock:
-            if self._open is not None:
-                self._control(st.TransactionControl("COMMIT"))
+            if self.transactions.is_open:
+                self.transactions.control(st.TransactionControl("COMMIT"))
 
     def rollback(self) -> None:
         """ROLLBACK, if a transaction is open."""
+        self.check_usable()
         with self._lock:
-            if self._open is not None:
-                self._control(st.TransactionControl("ROLLBACK"))
+            if self.transactions.is_open:
+                self.transactions.control(st.TransactionControl("ROLLBACK"))
 
     # State
 
@@ -479,17 +398,18 @@ class Session:
 
     def _set_in_kernel(self, name: str, statement: st.SetOption) -> None:
         """Note a setting of the kernel's; every cursor that the session uses takes it over."""
+        reset = statement.value is None
+        # Some of them would be the whole instance's if SESSION were not said.
+        sql = f"RESET {name}" if reset else f"SET SESSION {name} = {statement.value}"
         cursor = self.database.kernel.cursor()
         try:
-            cursor.execute(statement.sql)
+            cursor.execute(sql)
         finally:
             cursor.close()
-        others = [(known, sql) for known, sql in self._kernel_settings if known != name]
-        if statement.value is not None:
-            others.append((name, statement.sql))
-        self._kernel_settings = tuple(others)
+        others = [(known, text) for known, text in self._kernel_settings if known != name]
+        self._kernel_settings = tuple(others if reset else [*others, (name, sql)])
         if self._primary is not None:
-            self._primary[0].execute(statement.sql)
+            self._primary.execute(sql)
 
     @property
     def kernel_settings(self) -> tuple[str, ...]:
@@ -531,10 +451,10 @@ class Session:
     def primary(self) -> Cursor:
         """The kernel cursor that holds the session's temporary relations, aimed at its names."""
         if self._primary is None:
-            self._primary = (self.database.kernel.cursor(), set())
+            self._primary = self.database.kernel.cursor()
             for sql in self.kernel_settings:
-                self._primary[0].execute(sql)
-        return self._primary[0]
+                self._primary.execute(sql)
+        return self._primary
 
     def _passthrough(self, text: str, parameters: Parameters) -> Result:
         """Run a statement on temporary relations: they are the kernel's own."""
@@ -546,22 +466,7 @@ class Session:
         """Look up which temporary relations the session has."""
         if self._primary is None:
             return
-        rows = (
-            self._primary[0]
-            .execute(
-                "SELECT table_name FROM duckdb_tables() WHERE temporary UNION ALL "
-                "SELECT view_name FROM duckdb_views() WHERE temporary AND NOT internal"
-            )
-            .fetchall()
-        )
-        hidden = self._primary[1]
-        self.temporary = frozenset(r[0].lower() for r in rows if r[0] not in hidden)
-
-    def registered_on_primary(self) -> set[str]:
-        """Names of the streamed leaves registered on the primary cursor."""
-        self.primary()
-        assert self._primary is not None
-        return self._primary[1]
+        self.temporary = temporary_relations(self._primary)
 
     def interrupt(self) -> None:
         """Cancel what the session runs at the moment; the session stays usable."""
@@ -569,9 +474,17 @@ class Session:
 
     def statements(self, script: str) -> list[str]:
         """Split a script into statements."""
-        return split(script)
+        try:
+            return split(script)
+        except ParseError:
+            try:
+                self.database.kernel.statement_kind(script)
+            except duckdb.Error as error:
+                raise self.translate(error, script) from error  # it knows the place better
+            raise
 
-    def _check_usable(self) -> None:
+    def check_usable(self) -> None:
+        """Raise when the session or its database is closed, or belongs to another process."""
         if self._closed or self.database.closed:
             raise Closed("the connection is closed", hint="connect again")
         if os.getpid() != self.database.process:
@@ -589,9 +502,18 @@ class Session:
             return
         with self._lock:
             with suppress(Error):
-                self._end()
+                self.transactions.end()
             if self._primary is not None:
-                self._primary[0].close()
+                self._primary.close()
+
+
+def _refuse_parameters(parameters: object) -> None:
+    """Refuse what is neither a sequence nor a mapping; a text is not meant as its letters."""
+    if isinstance(parameters, str | bytes) or not isinstance(parameters, Sequence | Mapping):
+        raise InvalidRequest(
+            f"parameters cannot be a {type(parameters).__name__}",
+            hint="pass a list for ? and $1, a dictionary for $name",
+        )
 
 
 def _ends(text: str) -> bool:

@@ -25,7 +25,7 @@ from .logical import Leaf, LogicalPlan, Occurrence
 from .names import close_matches
 from .predicate import Constant, Predicate
 from .provider import Catalog, Relation, RelationKind
-from .tokens import tokenize
+from .tokens import dialect_of, tokenize
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -83,7 +83,7 @@ def _bind_text(sql: str, catalog: Catalog, found: _Found, depth: int) -> None:
     if depth > VIEW_DEPTH_MAX:
         raise UnknownName(f"views nested deeper than {VIEW_DEPTH_MAX}, or in a circle")
     try:
-        trees = [tree for tree in sqlglot.parse(sql, dialect="duckdb") if tree is not None]
+        trees = [tree for tree in sqlglot.parse(sql, dialect=dialect_of(sql)) if tree is not None]
         if any(isinstance(tree, exp.Command) for tree in trees):
             raise SqlglotError("a command")
         for tree in trees:
@@ -123,6 +123,8 @@ def _note_relation(
     """Count a relation in; a view leads on to what it reads."""
     found.reads += 1
     if relation.kind is RelationKind.TEMPORARY:
+        if relation.sql:
+            _bind_text(relation.sql, catalog, found, depth + 1)
         return
     if relation.kind is not RelationKind.VIEW:
         found.note(relation, occurrence)
@@ -239,9 +241,11 @@ class _ScopeReading:
         where = select.args.get("where")
         if where is None:
             return
+        outer = any(join.args.get("side") for join in select.args.get("joins") or [])
         for conjunct in _conjuncts(where.this):
             for column, op, constants in _simple(conjunct):
-                target = self._table_of(column)
+                # An outer join makes NULLs of its own: the rows behind them are wanted too.
+                target = None if outer and op == "is null" else self._table_of(column)
                 if target is not None:
                     alias, name = target
                     self.predicates[alias].append(Predicate(name, op, constants))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .assignments import assignments
 from .tokens import Name, TokenStream
 
 
@@ -344,20 +345,11 @@ def _update(stream: TokenStream, ctes: str = "") -> Statement:
     target = stream.name()
     alias = _alias(stream, "SET")
     stream.expect("SET")
-    assignments = []
-    while True:
-        if stream.word() == "(":
-            return Other("UPDATE … SET (a, b) = …")
-        column = stream.name().last
-        stream.expect("=")
-        expression = stream.text_until(",", "FROM", "WHERE", *_END_CLAUSES)
-        assignments.append((column, expression))
-        if not stream.accept(","):
-            break
+    assigned = assignments(stream, "FROM", "WHERE", *_END_CLAUSES)
     sources = stream.text_until("WHERE", *_END_CLAUSES) if stream.accept("FROM") else None
     condition = stream.text_until(*_END_CLAUSES) if stream.accept("WHERE") else None
     returning = _returning(stream)
-    return Update(target, alias, tuple(assignments), sources, condition, returning, ctes)
+    return Update(target, alias, assigned, sources, condition, returning, ctes)
 
 
 def _delete(stream: TokenStream, ctes: str = "") -> Statement:
@@ -531,7 +523,10 @@ def _set(stream: TokenStream) -> Statement:
     name = "timezone" if stream.accept("TIME", "ZONE") else stream.identifier().lower()
     if not (stream.accept("=") or stream.accept("TO")) and name != "timezone":
         raise stream.error("expected = or TO")
-    return SetOption(name, stream.text_until(";").strip(), stream.sql)
+    value = stream.text_until(";").strip()
+    if name == "schema":
+        return Use(TokenStream(value.strip("'")).name())
+    return SetOption(name, value, stream.sql)
 
 
 def _reset(stream: TokenStream) -> Statement:

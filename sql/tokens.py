@@ -6,6 +6,7 @@ position: what the kernel sees is the user's dialect, not a generator's idea of 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar
@@ -27,13 +28,25 @@ class _Dialect(DuckDB):  # type: ignore[misc]
         COMMANDS: ClassVar[set[TokenType]] = set()
 
 
+class _WithoutTags(DuckDB):  # type: ignore[misc]
+    """The same without `$tag$ … $tag$`, for which sqlglot takes the text from `$a` to `$b`."""
+
+    class Tokenizer(DuckDB.Tokenizer):  # type: ignore[misc]
+        COMMANDS: ClassVar[set[TokenType]] = set()
+        HEREDOC_STRINGS: ClassVar[list[str]] = []
+        RAW_STRINGS: ClassVar[list[tuple[str, str]]] = [("$$", "$$")]
+
+
 _DIALECT = _Dialect()
+_WITHOUT_TAGS = _WithoutTags()
+_TAG = re.compile(r"\$[A-Za-z_\x80-\U0010ffff][\w\x80-\U0010ffff]*\$")
 _OPEN = {TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE}
 _CLOSE = {TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE}
 _LITERALS = {
     TokenType.STRING,
     TokenType.NUMBER,
     TokenType.HEREDOC_STRING,
+    TokenType.RAW_STRING,
     TokenType.BYTE_STRING,
     TokenType.IDENTIFIER,
 }
@@ -49,6 +62,11 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+def dialect_of(sql: str) -> DuckDB:
+    """The dialect that reads a text: few statements have tagged strings, many have parameters."""
+    return _DIALECT if _TAG.search(sql) else _WITHOUT_TAGS
+
+
 def tokenize(sql: str) -> list[Token]:
     """Cut a text into tokens; comments are no tokens.
 
@@ -56,7 +74,7 @@ def tokenize(sql: str) -> list[Token]:
         ParseError: A quote or comment is not closed.
     """
     try:
-        return list(_DIALECT.tokenize(sql))
+        return list(dialect_of(sql).tokenize(sql))
     except TokenError as error:
         line = sql.count("\n") + 1
         raise ParseError(

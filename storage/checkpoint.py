@@ -1,7 +1,7 @@
 """Checkpoints: a snapshot written out whole, so that opening replays a short tail only.
 
 A checkpoint is derived from the log and may be lost; a damaged one is passed over for the
-one before it, or for the log from its beginning (``docs/format/checkpoint.md``).
+one before it, or for the log from its beginning (docs/format/checkpoint.md).
 """
 
 from __future__ import annotations
@@ -90,7 +90,10 @@ def decode(content: bytes, *, store_id: bytes, name: str) -> tuple[Snapshot, lis
             groups = RowGroupList([row_group_from_wire(g) for g in table[1]])
             deletes = {g: tuple(vector_from_wire(v) for v in vectors) for g, vectors in table[2]}
             # A checkpoint holds committed states only: both stamps are the same.
-            states[definition.id] = TableState(definition, groups, deletes, table[3], table[4], table[5], table[5])
+            next_row_id, rows, changed = table[3:6]
+            states[definition.id] = TableState(
+                definition, groups, deletes, next_row_id, rows, changed, changed
+            )
         stored = [View(v[0], v[1], v[2], tuple(v[3]), v[4]) for v in views]
         history = [CommitInfo(*commit[:8]) for commit in commits]
     except (IndexError, TypeError, ValueError) as error:

@@ -2,7 +2,7 @@
 
 In memory a delete vector is a sorted, duplicate-free ``uint32`` array of positions. On the
 device it is whichever is shorter, the zstd-compressed deltas of that array or a compressed
-bitmap (``docs/format/commit-record.md``, section "Delete vectors").
+bitmap (docs/format/commit-record.md, section 7).
 """
 
 from __future__ import annotations

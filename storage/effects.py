@@ -3,7 +3,7 @@
 A commit record holds effects and nothing that depends on the version it will get: row ids
 are given out when the record is applied, in the order of the log, so a lost race for a
 version name changes no byte. The wire form of each effect is a list that starts with its tag
-(``docs/format/commit-record.md``).
+(docs/format/commit-record.md, section 5).
 """
 
 from __future__ import annotations

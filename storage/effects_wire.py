@@ -1,7 +1,9 @@
 """The wire form of effects: nested lists of numbers, text and bytes, for msgpack.
 
-Specified in ``docs/format/commit-record.md``. Fields are only ever added at the end of a
-list, and readers ignore what they do not know, so that older records stay readable.
+Fields are only ever added at the end of a list, and readers ignore what they do not know, so
+that older records stay readable.
+
+Byte layout: docs/format/commit-record.md, sections 5 to 7.
 """
 
 from __future__ import annotations

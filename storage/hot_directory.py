@@ -8,6 +8,7 @@ recorded or agreed on, and deleting the folder loses nothing but speed::
     hot/<table id>-<hash of columns and row groups>-<kernel>-<bytes>.duckdb
 
 Several processes may build the same segment; the first link wins and the rest are dropped.
+Names and content: docs/format/hot-segment.md.
 """
 
 from __future__ import annotations

@@ -272,6 +272,8 @@ class LocalDevice:
                 staged.discard()
                 self.unlink(probe)
         except StorageFull:
+            if self.exists("store.json"):
+                return  # proved when the store was made; a full one must still open
             raise
         except Unavailable as error:
             raise NotAStore(

@@ -1,9 +1,11 @@
 """Pages: the unit of allocation and verification inside a segment.
 
 A page is a 64-byte header and a payload, and starts on a 4 KiB boundary so that its payload
-can be mapped. Layout: ``docs/format/page.md``. The checksum covers header and payload, and
-every referrer repeats it together with the place and the length, so that rotten, torn,
-misdirected, stale and foreign pages are all told from the right one.
+can be mapped. The checksum covers header and payload, and every referrer repeats it together
+with the place and the length, so that rotten, torn, misdirected, stale and foreign pages are all
+told from the right one.
+
+Byte layout: docs/format/page.md, section 2.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A writer takes a segment of its own for as long as it writes (``SegmentWriter``), so writers
 never contend and never see each other's bytes. Segments of finished writers are reused by
-the next one until they are large enough to be sealed.
+the next one until they are large enough to be sealed (docs/format/page.md, section 1).
 """
 
 from __future__ import annotations

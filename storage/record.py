@@ -1,8 +1,9 @@
 """Commit records: what makes transactions true.
 
 A record is a fixed header, a chain to the newest record its writer had read, and a msgpack
-body of one or more transactions (``docs/format/commit-record.md``). Its bytes do not depend
-on the version that it gets.
+body of one or more transactions. Its bytes do not depend on the version that it gets.
+
+Byte layout: docs/format/commit-record.md, sections 2 to 4.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from ..errors import Corrupt
+from ..errors import Conflict, Corrupt
 from .effects import (
     AlterTable,
     Append,
@@ -293,6 +293,28 @@ class Snapshot:
             catalog_version=version if names_changed else self.catalog_version,
             _names={} if names_changed else self._names,
         )
+
+    def require_fit(self, effects: Iterable[Effect]) -> None:
+        """Check that effects can be applied here.
+
+        Raises:
+            Conflict: A table or row group that they name is gone, or was never there.
+        """
+        made: set[str] = set()
+        for effect in effects:
+            match effect:
+                case CreateTable(definition):
+                    made.add(definition.id)
+                case AlterTable(definition):
+                    table = definition.id
+                case Append(table) | Delete(table) | Rewrite(table) | DropTable(table):
+                    pass
+                case _:
+                    continue
+            if isinstance(effect, CreateTable):
+                continue
+            if table not in made and table not in self.tables:
+                raise Conflict("the table was dropped meanwhile", hint="run the transaction again")
 
     def advance(
         self,

@@ -5,8 +5,10 @@ synced → record staged without a name and synced → linked to ``log/<version>
 when the name exists and is the commit point → ``log/`` synced → acknowledged. Losing a race
 retries the link with the next name; the record's bytes stay as they are.
 
-Threads of one process that commit at the same time share a record (group commit): the first
-becomes the leader and takes along everybody who waits, each with an outcome of its own.
+Commits of one process are made by one thread, which takes along everybody who waits (group
+commit), each with an outcome of its own.
+
+What lies in a store: docs/format/store.md.
 """
 
 from __future__ import annotations
@@ -18,7 +20,17 @@ from dataclasses import dataclass, field
 from os import cpu_count
 from typing import TYPE_CHECKING
 
-from ..errors import Conflict, Corrupt, Denied, FormatTooNew, NotAStore, OutcomeUnknown, Unavailable
+from ..errors import (
+    Closed,
+    Conflict,
+    Corrupt,
+    Denied,
+    Error,
+    FormatTooNew,
+    NotAStore,
+    OutcomeUnknown,
+    Unavailable,
+)
 from . import checkpoint as checkpoints
 from .conflict import Footprint, check
 from .environment import Environment
@@ -54,8 +66,7 @@ class _Request:
 
     transaction: Transaction
     footprint: Footprint
-    turn: threading.Event = field(default_factory=threading.Event)
-    leads: bool = False
+    done: threading.Event = field(default_factory=threading.Event)
     version: int = 0
     error: BaseException | None = None
 
@@ -86,11 +97,14 @@ class Store:
         self.pages = PageStore(device, self.id, self.environment)
         self.executor = ThreadPoolExecutor(cpu_count() or 1, thread_name_prefix="pagelake-codec")
         self._log_lock = threading.RLock()
-        self._queue_lock = threading.Lock()
+        self._queue = threading.Condition()
         self._waiting: list[_Request] = []
-        self._leading = False
+        self._committer: threading.Thread | None = None
+        self._closing = False
         self._poisoned = False
         self._snapshot = Snapshot()
+        # What is answered from: the snapshot once the log is known to be synced up to it.
+        self._visible = self._snapshot
         self._history: list[CommitInfo] = []
         self._hashes: dict[int, bytes] = {0: self._snapshot.record_hash}
         self._footprints: dict[int, tuple[Footprint, str]] = {}
@@ -155,6 +169,7 @@ class Store:
                     self.damage = error
                 continue
             self._snapshot, self._history = snapshot, history
+            self._visible = snapshot
             self._hashes = {snapshot.version: snapshot.record_hash}
             self._checkpointed = snapshot.version
             return
@@ -163,14 +178,15 @@ class Store:
 
     def snapshot(self) -> Snapshot:
         """The newest committed snapshot, of whichever process."""
-        if self.device.exists(record_name(self._snapshot.version + 1)):
+        snapshot = self._visible
+        if snapshot is not self._snapshot or self.device.exists(record_name(snapshot.version + 1)):
             self.refresh()
-        return self._snapshot
+        return self._visible
 
     @property
     def known_version(self) -> int:
         """The newest version that this process has seen, without looking for newer ones."""
-        return self._snapshot.version
+        return self._visible.version
 
     def history(self) -> Sequence[CommitInfo]:
         """What is known of each version, oldest first."""
@@ -205,10 +221,12 @@ class Store:
                         raise
                     self.damage = error
                     break
-            if self._snapshot.version != seen and not self.read_only:
+            if self._visible is not self._snapshot:
                 # Their writer may have died between link and sync. What is answered from here
                 # on must not be lost again.
-                self.device.sync_directory("log")
+                if not self.read_only:
+                    self.device.sync_directory("log")
+                self._visible = self._snapshot
 
     def _verify_chain(self, record: Record, name: str) -> None:
         known = self._hashes.get(record.base_version)
@@ -258,57 +276,48 @@ class Store:
         if self.read_only:
             raise Denied("the store was opened read-only")
         request = _Request(transaction, Footprint.of(transaction.effects))
-        with self._queue_lock:
+        with self._queue:
+            if self._closing:
+                raise Closed("the store is closed")
             self._waiting.append(request)
-            request.leads = not self._leading
-            self._leading = True
+            if self._committer is None:
+                self._committer = threading.Thread(
+                    target=self._commit_waiting, name="pagelake-commit", daemon=True
+                )
+                self._committer.start()
+            self._queue.notify()
         try:
-            if not request.leads:
-                self._await_turn(request)
-        finally:
-            if request.leads:
-                self._lead()
+            request.done.wait()
+        except BaseException:
+            # An interrupt must not leave the caller in doubt: a commit under way is awaited.
+            request.done.wait()
+            raise
         if request.error is not None:
             raise request.error
         return request.version
 
-    def _await_turn(self, request: _Request) -> None:
-        """Wait until somebody has committed a request, or until it is its turn to lead."""
-        try:
-            request.turn.wait()
-        except BaseException:
-            with self._queue_lock:
-                withdrawn = not request.leads and any(r is request for r in self._waiting)
-                if withdrawn:
-                    self._waiting = [r for r in self._waiting if r is not request]
-            if not withdrawn:
-                # It is being committed with others, or others wait for it to lead them.
-                request.turn.wait()
-            raise
+    def _commit_waiting(self) -> None:
+        """Commit whoever waits, together; runs in a thread of its own until the store closes.
 
-    def _lead(self) -> None:
-        """Commit everybody who waits, then hand over to the first who came meanwhile."""
-        with self._queue_lock:
-            batch, self._waiting = (
-                self._waiting[:GROUP_COMMIT_MAX],
-                self._waiting[GROUP_COMMIT_MAX:],
-            )
-        try:
-            with self._log_lock:
-                self._commit_batch(batch)
-        except BaseException as error:  # noqa: BLE001 - handed to everybody who waits for it
+        Signals are delivered to the main thread only, so nothing interrupts a commit half-way.
+        """
+        while True:
+            with self._queue:
+                while not self._waiting and not self._closing:
+                    self._queue.wait()
+                batch = self._waiting[:GROUP_COMMIT_MAX]
+                del self._waiting[:GROUP_COMMIT_MAX]
+            if not batch:
+                return
+            try:
+                with self._log_lock:
+                    self._commit_batch(batch)
+            except BaseException as error:  # noqa: BLE001 - handed to everybody who waits for it
+                for request in batch:
+                    if not request.version and request.error is None:
+                        request.error = error
             for request in batch:
-                if not request.version and request.error is None:
-                    request.error = error
-        finally:
-            with self._queue_lock:
-                successor = self._waiting[0] if self._waiting else None
-                self._leading = successor is not None
-            if successor is not None:
-                successor.leads = True
-                successor.turn.set()
-            for request in batch:
-                request.turn.set()
+                request.done.set()
 
     def _commit_batch(self, batch: list[_Request]) -> None:
         if self._poisoned:
@@ -334,6 +343,8 @@ class Store:
                         )
                     theirs, described = self._footprints[version]
                     check(request.footprint, theirs, self.pages, described)
+                # A record that cannot be applied would make the log unreadable for everybody.
+                self._snapshot.require_fit(request.transaction.effects)
                 if among_themselves:
                     for other in survivors:
                         described = "a transaction that commits at the same moment"
@@ -367,13 +378,14 @@ class Store:
             staged.discard()
         try:
             self.device.sync_directory("log")
-        except BaseException as error:
+        except (Error, OSError) as error:
             self._poisoned = True
             raise OutcomeUnknown(
                 "the commit was published, but syncing the log failed",
                 hint="reconnect: a fresh read of the store decides",
             ) from error
         self._advance(transactions, record_hash(content), time_us, len(content))
+        self._visible = self._snapshot
         for request in pending:
             request.version = self._snapshot.version
         return []
@@ -419,7 +431,12 @@ class Store:
             self.device.unlink(f"{checkpoints.FOLDER}/{name}")
 
     def close(self) -> None:
-        """Release files and threads. Closing twice is allowed."""
+        """Finish the commits that wait, and release files and threads. Closing twice is allowed."""
+        with self._queue:
+            self._closing = True
+            self._queue.notify_all()
+        if self._committer is not None:
+            self._committer.join()
         self.executor.shutdown(wait=True, cancel_futures=True)
         self.pages.close()
         self.device.close()

@@ -43,11 +43,18 @@ class _Group(click.Group):
 
         from .extras import MissingPackage
         from .runner import NotHot
+        from .sides import was_cancelled
 
         try:
             return super().invoke(ctx)
         except (pagelake.Error, MissingPackage, NotHot) as error:
+            if was_cancelled(error):
+                raise KeyboardInterrupt from error
             raise click.ClickException(str(error)) from error
+        except RuntimeError as error:
+            if was_cancelled(error):
+                raise KeyboardInterrupt from error
+            raise
 
 
 def _scale_option(default: float) -> Callable[[_Command], _Command]:
@@ -228,7 +235,7 @@ def demo_command(
     assert outcome.race is not None
     title = f"TPC-H at scale factor {scale_factor:g}, warm, median of {rounds} rounds"
     console = output()
-    console.print(race_table(outcome.race, title))
+    console.print(race_table(outcome.race, title, console))
     for number, problem in _problems(outcome.race):
         console.print(f"Q{number}: {problem}", style="red", markup=False)
     for line in machine.lines():
@@ -242,7 +249,9 @@ def _farewell(scale_factor: float, store: Path | None) -> str:
     """Say where the tables are, or how to keep them: a demonstration invites to look closer."""
     if store is not None:
         return f"\nThe tables stay: pagelake {store}"
-    return f"\nTo keep the tables and query them: pagelake tpch demo --sf {scale_factor:g} --keep DIR"
+    return (
+        f"\nTo keep the tables and query them: pagelake tpch demo --sf {scale_factor:g} --keep DIR"
+    )
 
 
 def _measure_options(command: _Command) -> _Command:
@@ -312,7 +321,7 @@ def bench_command(  # noqa: PLR0913 - one parameter per option
     assert outcome.race is not None
     console = result_console()
     title = f"TPC-H at scale factor {scale_factor:g}, warm, median of {rounds} rounds"
-    console.print(race_table(outcome.race, title))
+    console.print(race_table(outcome.race, title, console))
     if len(outcome.race.sides) > 2:
         console.print(side_table(outcome.race))
     console.print(figure_table(figures))

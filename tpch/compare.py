@@ -20,6 +20,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from .answers import difference
+from .sides import was_cancelled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -175,7 +176,9 @@ def _take_turn(
         return
     try:
         elapsed_ms, answer = _timed(side, query)
-    except Exception as error:  # noqa: BLE001 - a peer's failure is a result, and is shown
+    except Exception as error:
+        if was_cancelled(error):
+            raise KeyboardInterrupt from error
         failures[side.name][query.number] = _one_line(error)
         samples[side.name].pop(query.number, None)
         return

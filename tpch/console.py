@@ -31,6 +31,8 @@ __all__ = [
     "verdict_table",
 ]
 
+_TITLE_CELLS_MIN = 8
+
 
 def output() -> Console:
     """Return the console for results: standard output, 160 columns wide when redirected."""
@@ -104,8 +106,8 @@ def ratio(value: float | None) -> str:
     return "–" if value is None or math.isnan(value) else f"{value:.2f}×"
 
 
-def race_table(race: Race, title: str) -> Table:
-    """Return the table of a race: a line per query, then totals and geometric mean."""
+def race_table(race: Race, title: str, console: Console) -> Table:
+    """Return the table of a race, to fit a console: a line per query, then totals and mean."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
@@ -114,7 +116,6 @@ def race_table(race: Race, title: str) -> Table:
         title=title, title_justify="left", show_footer=True, header_style="bold", box=SIMPLE_HEAD
     )
     table.add_column("query", no_wrap=True)
-    # Only the title may be cut on a narrow terminal; a number cut short says another number.
     table.add_column("", footer="sum, geometric mean", no_wrap=True, overflow="ellipsis")
     table.add_column("rows", justify="right", no_wrap=True)
     for name in (race.subject, *peers):
@@ -136,7 +137,17 @@ def race_table(race: Race, title: str) -> Table:
             ratio(race.ratio(race.subject, query.number)),
             _verdict(race, query.number),
         )
+    _shorten(table, 1, console)
     return table
+
+
+def _shorten(table: Table, column: int, console: Console) -> None:
+    """Make a table fit by cutting one column's text: a number cut short says another number."""
+    unbounded = console.options.update(width=1_000)
+    excess = console.measure(table, options=unbounded).maximum - console.width
+    if excess > 0:
+        longest = max(len(str(cell)) for cell in table.columns[column].cells)
+        table.columns[column].max_width = max(longest - excess, _TITLE_CELLS_MIN)
 
 
 def _time(race: Race, name: str, number: int) -> str:

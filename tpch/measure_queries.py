@@ -22,7 +22,7 @@ from .answers import difference
 from .compare import race
 from .figures import Figure, Measurement, race_figures
 from .query import queries
-from .sides import DataFusion, DuckDB, DuckDBParquet, Pagelake, Polars, Side
+from .sides import DataFusion, DuckDB, DuckDBParquet, Pagelake, Polars, Side, was_cancelled
 from .workload import prepare
 
 if TYPE_CHECKING:
@@ -140,6 +140,8 @@ def _equal_answers(
             try:
                 problem = difference(query, expected, side.run(query.sql))
             except pagelake.Error as error:
+                if was_cancelled(error):
+                    raise KeyboardInterrupt from error
                 problem = str(error)
             if problem is not None:
                 problems.append(f"{query.label}: {problem}")

@@ -29,6 +29,7 @@ __all__ = [
     "Polars",
     "Side",
     "default_threads",
+    "was_cancelled",
 ]
 
 
@@ -54,6 +55,14 @@ def default_threads() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def was_cancelled(error: BaseException) -> bool:
+    """Tell whether an engine stopped because of Ctrl-C, which each reports in its own way."""
+    # DuckDB's client raises a bare RuntimeError with this text, and KeyboardInterrupt elsewhere.
+    return isinstance(error, (pagelake.Interrupted, KeyboardInterrupt)) or (
+        isinstance(error, RuntimeError) and str(error) == "Query interrupted"
+    )
 
 
 class Pagelake:

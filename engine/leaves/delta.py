@@ -174,15 +174,22 @@ class Deltas:
     ) -> None:
         schema = stored_schema(definition.columns)
         select = native_select(definition.columns)
-        for table in self._tables(definition, groups, schema):
-            self._cursor.register("s", table)
-            try:
-                self._cursor.execute(f"INSERT INTO {delta.name} SELECT {select} FROM s")
-            finally:
-                self._cursor.unregister("s")
-        for group in groups:
-            delta.offsets[group.id] = delta.rows
-            delta.rows += group.rows
+        try:
+            for table in self._tables(definition, groups, schema):
+                self._cursor.register("s", table)
+                try:
+                    self._cursor.execute(f"INSERT INTO {delta.name} SELECT {select} FROM s")
+                finally:
+                    self._cursor.unregister("s")
+            for group in groups:
+                delta.offsets[group.id] = delta.rows
+                delta.rows += group.rows
+        except BaseException:
+            # A damaged page, or Ctrl-C: some of the rows are there and were not counted, so the
+            # positions of all that came after them would be wrong.
+            for key in [key for key, known in self._current.items() if known is delta]:
+                self._retire(key)
+            raise
 
     def _tables(
         self, definition: TableDefinition, groups: Sequence[RowGroup], schema: pa.Schema

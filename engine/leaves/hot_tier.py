@@ -236,17 +236,17 @@ class HotTier:
         )
         if fresh < HOT_ROWS_MIN:
             stale = [s for s in chosen if s.unfolded(state) > HOT_STALE_MAX * s.rows]
-            return [g for g in state.row_groups if g.id in stale[0].offsets] if stale else []
+            if stale:
+                return [g for g in state.row_groups if g.id in stale[0].offsets]
+            # Loads that came with segments of their own; two that are half full need no merging.
+            small = [s for s in chosen if s.rows <= HOT_ROWS_MAX // 2]
+            if len(small) <= HOT_FILES_MAX:
+                return []
+            merged = {group for segment in small for group in segment.offsets}
+            return _first_rows(g for g in state.row_groups if g.id in merged)
         if len(chosen) >= HOT_FILES_MAX:
             cold = list(state.row_groups)  # merge: read everything into new, larger segments
-        picked: list[RowGroup] = []
-        rows = 0
-        for group in cold:
-            if rows + group.rows > HOT_ROWS_MAX and picked:
-                break
-            picked.append(group)
-            rows += group.rows
-        return picked
+        return _first_rows(cold)
 
     def writer(self, definition: TableDefinition) -> HotWriter:
         """A writer of one new segment."""
@@ -285,6 +285,18 @@ class HotTier:
         """Forget the attached segments; the kernel is about to close."""
         with self._lock:
             self._attached.clear()
+
+
+def _first_rows(groups: Iterable[RowGroup]) -> list[RowGroup]:
+    """Row groups from the first on, as many as one segment may hold."""
+    picked: list[RowGroup] = []
+    rows = 0
+    for group in groups:
+        if rows + group.rows > HOT_ROWS_MAX and picked:
+            break
+        picked.append(group)
+        rows += group.rows
+    return picked
 
 
 class HotWriter:

@@ -18,6 +18,9 @@ import pyarrow.compute as pc
 from duckdb._sources import nodes
 from duckdb._sources.arrow import ArrowScanSource
 
+from ...errors import Error
+from ..kernel_errors import carry
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -167,13 +170,20 @@ def _conjunction(expressions: Iterable[pc.Expression | None]) -> pc.Expression |
 def _filtered(
     batches: Iterable[pa.RecordBatch], condition: pc.Expression | None, schema: pa.Schema
 ) -> Iterator[pa.RecordBatch]:
-    for batch in batches:
+    for batch in _carrying(batches):
         kept = batch if condition is None else batch.filter(condition)
         if kept.num_rows:
             columns = [kept.column(name) for name in schema.names]
             yield pa.RecordBatch.from_arrays(columns, schema=schema) if columns else _only_rows(
                 kept.num_rows
             )  # fmt: skip
+
+
+def _carrying(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    try:
+        yield from batches
+    except Error as error:
+        raise carry(error) from error
 
 
 def _only_rows(rows: int) -> pa.RecordBatch:

@@ -196,7 +196,7 @@ class Route:
 
     def register(self, cursor: Cursor, registered: set[str]) -> None:
         """Register the route's streamed leaves on a cursor."""
-        if len(registered) < len(self._sources):
+        if not self._sources.keys() <= registered:
             for name, source in list(self._sources.items()):
                 if name not in registered:
                     cursor.register(name, source)

@@ -53,7 +53,7 @@ class Change:
         """
         seen = snapshot or self.transaction.snapshot
         logical = bind_text(self.session, sql, seen)
-        return open_route(self.session, sql, logical, self.frame, seen)
+        return open_route(self.session, logical, self.frame, seen)
 
     def describe(self, opened: OpenRoute, sql: str) -> tuple[list[str], list[str]]:
         """Names and types of a query's columns, without running it."""

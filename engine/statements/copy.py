@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import duckdb
 import pyarrow as pa
 
 from ...errors import InvalidRequest, InvalidValue, StorageFull, Unsupported
@@ -70,10 +71,20 @@ def copy_from(change: Change, statement: st.CopyFrom) -> Result:
         rows = RowSource(f"SELECT * FROM {_ARROW_STREAM}", targets)
     else:
         rows = RowSource(_reading(statement, kind, targets), targets)
+    try:
+        return insert_query(change, state, rows, operation="COPY")
+    except duckdb.InvalidInputException as error:
+        has_header = any(name == "header" for name, _ in statement.options)
+        if kind != "csv" or not has_header or "when sniffing" not in str(error):
+            raise
+    # A file that cannot be sniffed is read by the options given: that error names the line.
+    rows = RowSource(_reading(statement, kind, targets, sniff=False), targets)
     return insert_query(change, state, rows, operation="COPY")
 
 
-def _reading(statement: st.CopyFrom, kind: str, targets: Sequence[Column]) -> str:
+def _reading(
+    statement: st.CopyFrom, kind: str, targets: Sequence[Column], *, sniff: bool = True
+) -> str:
     """The query that reads a file in one of the kernel's formats."""
     options = [(n, v) for n, v in statement.options if n != "format"]
     arguments = [statement.source]
@@ -83,7 +94,9 @@ def _reading(statement: st.CopyFrom, kind: str, targets: Sequence[Column]) -> st
         arguments += [
             f"{_CSV_NAMES.get(n, n)} = {_option_value(v)}" for n, v in options if n != "auto_detect"
         ]
-        if not any(n == "header" for n, _ in options):
+        if not sniff:
+            arguments.append("auto_detect = false")
+        elif not any(n == "header" for n, _ in options):
             arguments.append("auto_detect = true")
         return f"SELECT * FROM read_csv({', '.join(arguments)})"
     if kind == "json":
@@ -163,7 +176,7 @@ def copy_to(
     kind = format_of(statement.target, statement.options)
     snapshot = session.snapshot()
     logical = bind_text(session, statement.query, snapshot)
-    opened = open_route(session, statement.query, logical, frame, snapshot)
+    opened = open_route(session, logical, frame, snapshot)
     drained = False
     try:
         with session.guard.watch(opened.cursor):

@@ -35,7 +35,7 @@ from ...storage.effects import (
 )
 from ..query import bind_text, open_route
 from .bulk_write import BulkWrite
-from .change import Change, checks_of, verify_keys
+from .change import Change, checks_of, default_of, verify_keys
 from .insert import RowSource, insert_query
 from .key_check import KeyCheck
 from .modify import Located, Search, row_versions
@@ -210,7 +210,7 @@ def _create_view(session: Session, transaction: Transaction, statement: st.Creat
     view = View(schema, name, statement.query, statement.columns, session.schema)
     logical = bind_text(session, statement.query, transaction.snapshot)
     # Bound once now, so that a view that cannot work is refused where it is created.
-    opened = open_route(session, statement.query, logical, None, transaction.snapshot)
+    opened = open_route(session, logical, None, transaction.snapshot)
     try:
         width = len(opened.cursor.sql(statement.query).columns)
     finally:
@@ -380,21 +380,26 @@ def _merge(
     after: ShadowTable,
     action: str,
     shadow: Scratch,
-) -> tuple[tuple[Column, ...], int, dict[int, Column]]:
+) -> tuple[tuple[Column, ...], int, dict[int, Column | None]]:
     """Match the columns after an ALTER with those before.
 
     Returns:
-        The new columns, the next free id, and retyped columns: new id to old column.
+        The new columns, the next free id, and columns to be written anew: new id to old column,
+        None for an added one.
     """
     renamed = _renamed(before, after)
     next_id = old.next_column_id
     columns: list[Column] = []
-    retyped: dict[int, Column] = {}
+    retyped: dict[int, Column | None] = {}
     for column in after.columns:
         was = old.column(renamed.get(column.name.lower(), column.name))
         if was is None:
             made = column_of(column, next_id)
-            columns.append(replace(made, initial=_initial(shadow, made)))
+            if _is_volatile(shadow, made):
+                retyped[next_id] = None  # a value of its own for each row
+                columns.append(made)
+            else:
+                columns.append(replace(made, initial=_initial(shadow, made)))
             next_id += 1
         elif was.type != column.type:
             columns.append(column_of(column, next_id))
@@ -414,6 +419,16 @@ def _renamed(before: ShadowTable, after: ShadowTable) -> dict[str, str]:
     pairs = zip(before.columns, after.columns, strict=True)
     changed = [(a, b) for a, b in pairs if a.name != b.name]
     return {b.name.lower(): a.name for a, b in changed}
+
+
+def _is_volatile(shadow: Scratch, column: Column) -> bool:
+    """Tell whether a default is another value for each row, such as uuid()."""
+    if column.default is None:
+        return False
+    values = f"SELECT {default_of(column)}::VARCHAR AS v FROM range(64)"
+    sql = f"SELECT count(DISTINCT v) FROM ({values})"
+    found = shadow.cursor.execute(sql).fetchall()
+    return bool(found[0][0] > 1)
 
 
 def _initial(shadow: Scratch, column: Column) -> bytes | None:
@@ -461,7 +476,7 @@ def _has_rows(
     named = f"{quote(definition.schema)}.{quote(definition.name)}"
     sql = f"SELECT 1 FROM {named} {condition} LIMIT 1"
     logical = bind_text(session, sql, transaction.snapshot)
-    opened = open_route(session, sql, logical, None, transaction.snapshot)
+    opened = open_route(session, logical, None, transaction.snapshot)
     drained = False
     try:
         found = opened.cursor.execute(sql).fetchall()
@@ -476,19 +491,22 @@ def _rewrite(
     transaction: Transaction,
     state: TableState,
     new: TableDefinition,
-    retyped: dict[int, Column],
+    retyped: dict[int, Column | None],
     action: str,
 ) -> None:
-    """Write all rows anew with converted columns; row ids are kept."""
+    """Write all rows anew with converted and added columns; row ids are kept."""
     old = state.definition
     using = _using(action)
     expressions: list[tuple[str, Column]] = []
     for column in new.columns:
-        was = retyped.get(column.id) or next(c for c in old.columns if c.id == column.id)
-        source = quote(was.name)
-        if column.id in retyped:
-            source = using or _carried(source, was, column, action)
-        expressions.append((source, column))
+        if column.id not in retyped:
+            kept = next(c for c in old.columns if c.id == column.id)
+            expressions.append((quote(kept.name), column))
+        elif (was := retyped[column.id]) is None:
+            expressions.append((default_of(column), column))
+        else:
+            source = using or _carried(quote(was.name), was, column, action)
+            expressions.append((source, column))
     keys = KeyCheck(replace(state, definition=new))
     write = BulkWrite(
         session.database.store,

@@ -56,7 +56,7 @@ def explain(
     snapshot = session.snapshot()
     sql = without_database(statement.sql, session.database.name, session.catalog(snapshot))
     logical = bind_text(session, sql, snapshot)
-    opened = open_route(session, sql, logical, frame, snapshot)
+    opened = open_route(session, logical, frame, snapshot)
     drained = False
     try:
         options = "ANALYZE, FORMAT json" if statement.analyze else "FORMAT json"

@@ -81,6 +81,9 @@ class FastInsert:
         Raises:
             ConstraintViolation: NULL for a column that refuses it.
         """
+        named = {item.parameter for item in self.items if item.parameter is not None}
+        if any(row.keys() != named for row in rows):
+            return None
         arrays = []
         for item, allowed, column, field in zip(
             self.items, self.allowed, self.definition.columns, self.schema, strict=True
@@ -88,10 +91,7 @@ class FastInsert:
             if item.parameter is None:
                 values: list[object] = [item.literal] * len(rows)
             else:
-                try:
-                    values = [row[item.parameter] for row in rows]
-                except KeyError:
-                    return None
+                values = [row[item.parameter] for row in rows]
             for value in values:
                 if value is None:
                     if not column.nullable:

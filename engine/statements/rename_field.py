@@ -31,7 +31,7 @@ def taken_over(expression: str, was: SqlType, becomes: SqlType, depth: int = 0) 
         case StructType(old), StructType(new):
             fields = [
                 f"{quote(b.name)} := "
-                + taken_over(f"struct_extract({expression}, {literal(a.name)})", a.type, b.type, depth)
+                + taken_over(_field(expression, a.name), a.type, b.type, depth)
                 for a, b in zip(old, new, strict=True)
             ]
             packed = f"struct_pack({', '.join(fields)})"
@@ -46,3 +46,7 @@ def taken_over(expression: str, was: SqlType, becomes: SqlType, depth: int = 0) 
             entries = f"list_transform(map_entries({expression}), lambda {item}: {entry})"
             return f"CASE WHEN {expression} IS NOT NULL THEN map_from_entries({entries}) END"
     return expression
+
+
+def _field(expression: str, name: str) -> str:
+    return f"struct_extract({expression}, {literal(name)})"

@@ -86,9 +86,7 @@ def test_blind_appends_of_many_processes_all_commit(path: Path) -> None:
         assert db.execute("SELECT count(*), count(DISTINCT (writer, n)) FROM log").fetchall() == [
             (rows, rows)
         ]
-        history = db.execute(
-            "SELECT version FROM pagelake.snapshots ORDER BY version"
-        ).fetchall()
+        history = db.execute("SELECT version FROM pagelake.snapshots ORDER BY version").fetchall()
         assert [v for (v,) in history] == list(range(1, writers * transactions + 2))
     for versions in written:
         assert versions == sorted(set(versions)), "a writer reads its own commits"

@@ -21,9 +21,8 @@ def append(db: pagelake.Connection, writer: int, transactions: int) -> object:
     for number in range(transactions):
         first = number * ROWS_A_TRANSACTION
         if number % 3:
-            db.execute(
-                f"INSERT INTO log SELECT {writer}, {first} + i FROM range({ROWS_A_TRANSACTION}) r(i)"
-            )
+            rows = f"range({first}, {first + ROWS_A_TRANSACTION}) r(i)"
+            db.execute(f"INSERT INTO log SELECT {writer}, i FROM {rows}")
         else:
             db.execute("BEGIN")
             for i in range(ROWS_A_TRANSACTION):

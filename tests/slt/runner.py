@@ -3,7 +3,7 @@
 Every record runs on each engine: memory and directory store, plan cache on and off, and on
 stock DuckDB unless the header says ``peer: none``. All must give the same rows of the same
 types. With ``hot: on`` in the header, stores with and without the hot tier take the place of the
-four.
+four; with ``hot: only``, one store with it.
 """
 
 from __future__ import annotations
@@ -115,16 +115,20 @@ class PagelakeEngine:
     def run(self, sql: str, connection: str) -> Answer:
         cursor = self._cursors.get(connection) or self.connection.cursor()
         self._cursors[connection] = cursor
-        if self._hot:
-            self.connection._database.maintenance.build_all()
-        if not self._plan_cache:
-            self.connection._database.plans.clear()
+        self.settle()
         answer = _pagelake_answer(cursor.sql(sql).start())
         if self._plan_cache and isinstance(st.classify(sql), st.Query):
             again = _pagelake_answer(cursor.sql(sql))  # from the cache, bound before it runs
             assert sorted(again.rows) == sorted(answer.rows), f"the second run differs: {sql}"
             assert again.types == answer.types
         return answer
+
+    def settle(self) -> None:
+        """Do what may be done before a statement: build hot segments, forget plans."""
+        if self._hot:
+            self.connection._database.maintenance.build_all()
+        if not self._plan_cache:
+            self.connection._database.plans.clear()
 
     def restart(self) -> None:
         if self._path != ":memory:":
@@ -170,8 +174,8 @@ def engines_of(script: Script, directory: Path) -> list[Engine]:
     engines: list[Engine] = []
     if script.header.get("peer") != "none":
         engines.append(DuckDBEngine())
-    if script.header.get("hot") == "on":
-        for hot in (True, False):
+    if script.header.get("hot") is not None:
+        for hot in (True, False) if script.header["hot"] == "on" else (True,):
             name = f"hot tier {'on' if hot else 'off'}"
             engines.append(PagelakeEngine(name, str(directory / name / "lake"), hot=hot))
         return engines

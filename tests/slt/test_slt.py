@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.slt.runner import Answer, Mismatch, run_file
+from tests.slt.runner import Answer, Mismatch, PagelakeEngine, run_file
 from tests.slt.script import parse
 
 HERE = Path(__file__).parent
@@ -86,3 +86,14 @@ def test_letters_and_sort_modes() -> None:
     assert answer.lines("nosort") == ("2\t1.0\tb", "1\t1.0\ta")
     assert answer.lines("rowsort") == ("1\t1.0\ta", "2\t1.0\tb")
     assert answer.lines("valuesort") == ("1", "1.0", "1.0", "2", "a", "b")
+
+
+@pytest.mark.parametrize(("hot", "segments"), [(True, "1"), (False, "0")])
+def test_the_hot_tier_is_on_where_a_file_says_so(hot: bool, segments: str, tmp_path: Path) -> None:
+    engine = PagelakeEngine("x", str(tmp_path / "lake"), hot=hot)
+    try:
+        engine.run("CREATE TABLE t AS SELECT range AS a FROM range(70000)", "")
+        found = engine.run("SELECT count(*) FROM pagelake.hot_segments WHERE used", "")
+    finally:
+        engine.close()
+    assert found.rows == ((segments,),)

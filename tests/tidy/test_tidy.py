@@ -24,7 +24,10 @@ FOLDER_FILES_MAX = 25
 DEVICE_MODULES = {"storage/device.py", "storage/local_device.py", "storage/memory_device.py"}
 
 # Modules that something other than an import statement starts.
-ENTRY_POINTS = {"pagelake.__main__"}
+# Loaded by name: the program, and the result formats.
+ENTRY_POINTS = {"pagelake.__main__"} | {
+    f"pagelake.engine.output.{module}" for module in set(_MODULES.values())
+}
 
 FILE_CALLS = {
     "open", "io.open", "os.open", "os.fdopen", "os.read", "os.write", "os.pread", "os.pwrite",

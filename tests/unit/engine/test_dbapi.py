@@ -97,7 +97,7 @@ def test_fetching(db: pagelake.Connection) -> None:
 def test_iteration(db: pagelake.Connection) -> None:
     assert list(db.execute("SELECT * FROM range(3000)")) == [(n,) for n in range(3000)]
     cursor = db.execute("SELECT * FROM range(3)")
-    assert [row for row in cursor] == [(0,), (1,), (2,)]
+    assert list(cursor) == [(0,), (1,), (2,)]
     assert list(cursor) == []
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import duckdb
-import pagelake
 import pytest
+
+import pagelake
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,7 +12,7 @@ TABLES = (
     "CREATE TABLE plain (a INTEGER, b VARCHAR NOT NULL, c DECIMAL(15,2) DEFAULT 1.5)",
     "CREATE TABLE keyed (id BIGINT PRIMARY KEY, v VARCHAR UNIQUE, CHECK (id > 0))",
     'CREATE TABLE "odd Name" ("order" INTEGER, "with ""quotes""" VARCHAR, PRIMARY KEY ("order"))',
-    "CREATE TABLE nested (l INTEGER[], s STRUCT(a INTEGER, \"B c\" VARCHAR), m MAP(VARCHAR, DATE))",
+    'CREATE TABLE nested (l INTEGER[], s STRUCT(a INTEGER, "B c" VARCHAR), m MAP(VARCHAR, DATE))',
     "CREATE TABLE special (e ENUM('x', 'it''s'), n VARCHAR COLLATE NOCASE, u UNION(a INT, b DATE))",
 )
 

@@ -38,7 +38,9 @@ def fill(run: Callable[[str], object], sql: str, rows: int) -> None:
         run(f"INSERT INTO leaf VALUES ({number}, {literal})")
     run(f"CREATE TABLE t (i INTEGER, {columns})")
     repeats = max(1, rows // len(literals))
-    run(f"INSERT INTO t SELECT r * 100 + i, {values} FROM leaf, range({repeats}) x(r) ORDER BY r, i")
+    run(
+        f"INSERT INTO t SELECT r * 100 + i, {values} FROM leaf, range({repeats}) x(r) ORDER BY r, i"
+    )
 
 
 def content(connection: duckdb.DuckDBPyConnection | pagelake.Cursor) -> tuple[object, object]:
@@ -115,12 +117,16 @@ def test_row_groups_streams_and_hot_segments(
 
 
 @pytest.mark.usefixtures("small_row_groups")
-@pytest.mark.parametrize("sql", ["INTEGER", "VARIANT", 'STRUCT("a b" INTEGER, c VARCHAR[])', "UUID"])
+@pytest.mark.parametrize(
+    "sql", ["INTEGER", "VARIANT", 'STRUCT("a b" INTEGER, c VARCHAR[])', "UUID"]
+)
 def test_hot_segment_written_while_loading(
     sql: str, store_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bulk_write, "HOT_ROWS_MIN", 600)
-    monkeypatch.setitem(GROUPS, 'STRUCT("a b" INTEGER, c VARCHAR[])', ["{'a b': 1, 'c': ['x', NULL]}"])
+    monkeypatch.setitem(
+        GROUPS, 'STRUCT("a b" INTEGER, c VARCHAR[])', ["{'a b': 1, 'c': ['x', NULL]}"]
+    )
     before, _ = stock(sql, 1700)
     with pagelake.connect(store_path) as db:
         db.execute("SET TimeZone = 'UTC'")
@@ -194,9 +200,9 @@ def test_instants_are_the_same_in_every_time_zone(store_path: Path) -> None:
         assert texts == [("2024-11-03 12:00:00+05:30", "2024-11-03 12:00:00+05:30")]
     with pagelake.connect(store_path) as db:
         db.execute("SET TimeZone = 'UTC'")
-        assert db.execute("SELECT count(*), min(epoch_us(a)), max(epoch_us(a)) FROM t").fetchall() == [
-            (9002, 1730615400000000, 1730615400000000)
-        ]
+        assert db.execute(
+            "SELECT count(*), min(epoch_us(a)), max(epoch_us(a)) FROM t"
+        ).fetchall() == [(9002, 1730615400000000, 1730615400000000)]
         found = db.execute(f"SELECT count(*) FROM t WHERE a = {instant}").fetchone()
         assert found == (9002,)
 
@@ -235,7 +241,8 @@ def test_five_hundred_columns(store_path: Path) -> None:
     names = [f"c{n}" for n in range(500)]
     with pagelake.connect(store_path) as db:
         db.execute(f"CREATE TABLE t ({', '.join(f'{n} BIGINT' for n in names)})")
-        db.execute(f"INSERT INTO t SELECT {', '.join(f'r + {n}' for n in range(500))} FROM range(9000) x(r)")
+        sums = ", ".join(f"r + {n}" for n in range(500))
+        db.execute(f"INSERT INTO t SELECT {sums} FROM range(9000) x(r)")
         db.execute(f"INSERT INTO t VALUES ({', '.join('?' * 500)})", list(range(500)))
     with pagelake.connect(store_path) as db:
         assert db.sql("SELECT * FROM t").columns == names
@@ -249,11 +256,15 @@ def test_five_hundred_columns(store_path: Path) -> None:
 @pytest.mark.parametrize("rows", [0, 5, 9000])
 def test_tables_without_rows_or_values(rows: int, store_path: Path) -> None:
     with pagelake.connect(store_path) as db:
-        db.execute("CREATE TABLE t (a INTEGER, b VARCHAR, c STRUCT(x INTEGER[], y VARIANT), d UUID)")
+        db.execute(
+            "CREATE TABLE t (a INTEGER, b VARCHAR, c STRUCT(x INTEGER[], y VARIANT), d UUID)"
+        )
         db.execute(f"INSERT INTO t SELECT NULL, NULL, NULL, NULL FROM range({rows})")
         db.execute("CREATE TABLE e AS SELECT * FROM t WHERE a = 1")
     with pagelake.connect(store_path) as db:
-        assert db.execute("SELECT count(*), count(a), count(b), count(c), count(d) FROM t").fetchone() == (
+        assert db.execute(
+            "SELECT count(*), count(a), count(b), count(c), count(d) FROM t"
+        ).fetchone() == (
             rows,
             *[0] * 4,
         )

@@ -19,9 +19,8 @@ from pagelake.storage.effects import (
 )
 from pagelake.storage.memory_device import MemoryDevice
 from pagelake.storage.store import CHECKPOINT_EVERY_RECORDS, CHECKPOINTS_KEPT, Store, record_name
-
-from .builders import TABLE, append, commit, definition
-from .devices import FullDevice
+from tests.unit.storage.builders import TABLE, append, commit, definition
+from tests.unit.storage.devices import FullDevice
 
 if TYPE_CHECKING:
     from pagelake.storage.device import Device

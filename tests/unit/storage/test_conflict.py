@@ -28,8 +28,7 @@ from pagelake.storage.environment import Environment
 from pagelake.storage.memory_device import MemoryDevice
 from pagelake.storage.page import PageKind
 from pagelake.storage.page_store import PageStore
-
-from .builders import TABLE, definition
+from tests.unit.storage.builders import TABLE, definition
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

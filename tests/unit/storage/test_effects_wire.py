@@ -38,8 +38,7 @@ from pagelake.storage.effects_wire import from_wire, to_wire
 from pagelake.storage.page import PageRef
 from pagelake.storage.record import CommittedTransaction, decode, encode
 from pagelake.storage.zone_map import ZoneMap
-
-from .builders import definition, inline_group
+from tests.unit.storage.builders import definition, inline_group
 
 STORE = bytes(range(16))
 WORDS = st.integers(0, (1 << 64) - 1)
@@ -73,9 +72,7 @@ definitions = st.builds(
 pages = st.builds(PageRef, WORDS, COUNTS, COUNTS, WORDS)
 bounds = st.none() | st.integers(-(1 << 63), (1 << 64) - 1) | st.floats(allow_nan=False) | TEXT
 zones = st.builds(ZoneMap, bounds, bounds | st.binary(max_size=4), COUNTS, COUNTS, COUNTS)
-chunks = st.builds(
-    ColumnChunk, pages, TEXT, st.none() | zones, st.none() | st.binary(max_size=8)
-)
+chunks = st.builds(ColumnChunk, pages, TEXT, st.none() | zones, st.none() | st.binary(max_size=8))
 groups = st.builds(
     RowGroup,
     TEXT,

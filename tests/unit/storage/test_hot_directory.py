@@ -11,8 +11,7 @@ import pytest
 from pagelake.storage.hot_directory import HotDirectory, HotFile, cover_hash
 from pagelake.storage.local_device import LocalDevice
 from pagelake.storage.memory_device import MemoryDevice
-
-from .builders import column, definition, inline_group
+from tests.unit.storage.builders import column, definition, inline_group
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,9 +84,7 @@ def test_what_can_never_fit_drops_nothing(device: LocalDevice) -> None:
 
 def test_a_budget_of_nothing_switches_the_tier_off(device: LocalDevice) -> None:
     assert not directory(device, 0).enabled
-    assert not HotDirectory(
-        MemoryDevice(), kernel="2.0.0", bytes_max=100, read_only=False
-    ).enabled
+    assert not HotDirectory(MemoryDevice(), kernel="2.0.0", bytes_max=100, read_only=False).enabled
     reader = directory(device, read_only=True)
     assert reader.enabled
     assert not reader.writable

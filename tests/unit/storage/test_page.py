@@ -56,7 +56,7 @@ def test_every_flipped_bit_is_noticed(position: int) -> None:
         ({"length": len(PAYLOAD) - 1}, "another place"),
         ({"checksum": 1}, "not the version"),
     ],
-    ids=lambda value: str(value),
+    ids=str,
 )
 def test_a_right_page_in_the_wrong_place(change: dict[str, int], why: str) -> None:
     content, ref = page()

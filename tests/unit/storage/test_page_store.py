@@ -42,9 +42,7 @@ def test_writers_at_the_same_time_have_segments_of_their_own(pages: PageStore) -
     assert pages.writer().segment == first.segment, "an idle segment is used again"
 
 
-def test_a_large_segment_is_sealed(
-    pages: PageStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_large_segment_is_sealed(pages: PageStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(page_store, "SEGMENT_BYTES_MAX", 2 * PAGE_ALIGNMENT)
     writer = pages.writer()
     for _ in range(2):

@@ -26,8 +26,7 @@ from pagelake.storage.effects import (
 )
 from pagelake.storage.record import CommittedTransaction
 from pagelake.storage.snapshot import RowGroupList, Snapshot, TableState, commit_info
-
-from .builders import TABLE, definition, inline_group
+from tests.unit.storage.builders import TABLE, definition, inline_group
 
 
 def advance(snapshot: Snapshot, *effects: Effect, time_us: int = 0) -> Snapshot:

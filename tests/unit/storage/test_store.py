@@ -25,9 +25,8 @@ from pagelake.storage.environment import Environment
 from pagelake.storage.local_device import LocalDevice
 from pagelake.storage.memory_device import MemoryDevice
 from pagelake.storage.store import Store, record_name
-
-from .builders import TABLE, append, commit, definition, frozen_clock
-from .devices import CountingDevice, FullDevice
+from tests.unit.storage.builders import TABLE, append, commit, definition, frozen_clock
+from tests.unit.storage.devices import CountingDevice, FullDevice
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -413,41 +412,41 @@ def test_many_threads_commit_much(device: MemoryDevice) -> None:
     assert sum(c.transactions for c in store.history()) == threads * each + 1
 
 
-def test_a_waiting_thread_that_is_interrupted_blocks_nobody(
+def test_an_interrupted_caller_is_not_left_in_doubt(
     device: MemoryDevice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Ctrl-C while a commit is under way is raised once the commit is decided."""
     observed = CountingDevice(device)
     store = Store(observed)
+    commit(store, CreateSchema("first"))
     gate = _Gate(store, observed, waiting=0)
     wait = threading.Event.wait
+    interrupted = threading.Event()
 
-    def interrupted(self: threading.Event, timeout: float | None = None) -> bool:
-        if timeout is None and threading.current_thread().name == "interrupted":
+    def interrupt_once(self: threading.Event, timeout: float | None = None) -> bool:
+        if threading.current_thread().name == "interrupted" and not interrupted.is_set():
+            interrupted.set()
             raise KeyboardInterrupt
         return wait(self, timeout)
 
     caught: list[BaseException] = []
 
-    def follow() -> None:
+    def caller() -> None:
         try:
-            commit(store, CreateSchema("withdrawn"))
+            commit(store, CreateSchema("decided"))
         except KeyboardInterrupt as error:
             caught.append(error)
 
-    leader = threading.Thread(target=commit, args=(store, CreateSchema("leader")))
-    leader.start()
-    while not observed.calls["stage"]:
-        wait(threading.Event(), 0.001)
     with monkeypatch.context() as patch:
-        patch.setattr(threading.Event, "wait", interrupted)
-        follower = threading.Thread(target=follow, name="interrupted")
-        follower.start()
-        follower.join(30)
-    gate.full.set()
-    leader.join(30)
+        patch.setattr(threading.Event, "wait", interrupt_once)
+        thread = threading.Thread(target=caller, name="interrupted")
+        thread.start()
+        assert wait(interrupted, 30)
+        gate.full.set()
+        thread.join(30)
     assert len(caught) == 1
-    assert commit(store, CreateSchema("after")) == 2
-    assert store.snapshot().schemas == ("main", "leader", "after")
+    assert commit(store, CreateSchema("after")) == 3
+    assert store.snapshot().schemas == ("main", "first", "decided", "after")
 
 
 def test_the_description_names_format_and_store(store_path: Path) -> None:

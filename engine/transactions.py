@@ -1,0 +1,184 @@
+"""A session's transaction: explicit ones, those of single statements, and savepoints."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from ..errors import Conflict, Denied, InvalidRequest, TransactionAborted, UnknownName
+from ..sql.names import close_matches
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..sql.statement import TransactionControl
+    from ..storage.snapshot import Snapshot
+    from ..storage.transaction import Savepoint, Transaction
+    from .database import Database
+
+_RETRY_PAUSE_S = 0.002
+"""Pause before a conflicting statement is tried again: long enough for the winner to finish."""
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class _Open:
+    """An open transaction of the session."""
+
+    transaction: Transaction
+    explicit: bool
+    aborted: bool = False
+
+
+class Transactions:
+    """What of a session is not committed yet.
+
+    Args:
+        database: What is written to.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._open: _Open | None = None
+        self._savepoints: list[tuple[str, Savepoint]] = []
+
+    # What is open
+
+    @property
+    def is_open(self) -> bool:
+        """True inside a transaction, be it of a single statement."""
+        return self._open is not None
+
+    @property
+    def explicit(self) -> bool:
+        """True between BEGIN and its end."""
+        return self._open is not None and self._open.explicit
+
+    @property
+    def aborted(self) -> bool:
+        """True when an error has made the open transaction useless."""
+        return self._open is not None and self._open.aborted
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The open transaction's snapshot, or the newest committed one."""
+        if self._open is not None:
+            return self._open.transaction.snapshot
+        return self._database.store.snapshot()
+
+    @property
+    def private(self) -> str:
+        """Id of the open transaction with pending changes, or empty."""
+        if self._open is not None and self._open.transaction.snapshot.overlay:
+            return self._open.transaction.id
+        return ""
+
+    # Running
+
+    def write(self, operation: str, lock_timeout_s: float, change: Callable[[Transaction], T]) -> T:
+        """Run a change in the open transaction, or in one of its own that is retried.
+
+        Args:
+            operation: What it is, for the refusal of a read-only store.
+            lock_timeout_s: How long a conflict is tried again.
+            change: Adds effects to a transaction; may run several times.
+
+        Raises:
+            Denied: The store was opened read-only.
+            Conflict: Others were faster for as long as ``lock_timeout_s``.
+        """
+        database = self._database
+        if database.read_only:
+            raise Denied(
+                f"{operation}: the store was opened read-only", hint="open it without read_only"
+            )
+        if self._open is not None:
+            return change(self._open.transaction)
+        patience = time.monotonic() + lock_timeout_s
+        while True:
+            transaction = database.store.begin()
+            self._open = _Open(transaction, explicit=False)
+            try:
+                result = change(transaction)
+                transaction.commit()
+            except Conflict:
+                if time.monotonic() >= patience:
+                    raise
+                time.sleep(_RETRY_PAUSE_S)
+                continue
+            finally:
+                self._open = None
+                transaction.rollback()
+                if transaction.snapshot.overlay:
+                    database.router.forget(transaction.id)
+            database.maintenance.wake()
+            return result
+
+    def control(self, control: TransactionControl) -> None:
+        """Run BEGIN, COMMIT, ROLLBACK, SAVEPOINT, ROLLBACK TO or RELEASE."""
+        match control.verb:
+            case "BEGIN":
+                if self._open is not None:
+                    raise InvalidRequest("a transaction is open already", hint="COMMIT first")
+                self._open = _Open(self._database.store.begin(), explicit=True)
+                self._savepoints = []
+            case "COMMIT":
+                self._commit()
+            case "ROLLBACK":
+                self._require("ROLLBACK")
+                self.end()
+            case "SAVEPOINT":
+                mark = self._require("SAVEPOINT").transaction.savepoint()
+                self._savepoints.append((str(control.savepoint).lower(), mark))
+            case "ROLLBACK TO":
+                opened = self._require("ROLLBACK TO")
+                at = self._savepoint(str(control.savepoint))
+                opened.transaction.rollback_to(self._savepoints[at][1])
+                opened.aborted = False
+                del self._savepoints[at + 1 :]
+            case "RELEASE":
+                self._require("RELEASE")
+                del self._savepoints[self._savepoint(str(control.savepoint)) :]
+
+    def _require(self, verb: str) -> _Open:
+        if self._open is None:
+            raise InvalidRequest(f"{verb}: no transaction is open", hint="say BEGIN first")
+        return self._open
+
+    def _savepoint(self, name: str) -> int:
+        for at in range(len(self._savepoints) - 1, -1, -1):
+            if self._savepoints[at][0] == name.lower():
+                return at
+        raise UnknownName(
+            f'there is no savepoint "{name}"',
+            name=name,
+            suggestions=close_matches(name, [known for known, _ in self._savepoints]),
+        )
+
+    def _commit(self) -> None:
+        opened = self._require("COMMIT")
+        if opened.aborted:
+            self.end()
+            raise TransactionAborted(
+                "the transaction was aborted by an earlier error and has been rolled back"
+            )
+        try:
+            opened.transaction.commit()
+        finally:
+            self.end()
+        self._database.maintenance.wake()
+
+    def end(self) -> None:
+        """Roll back what is open, if anything is."""
+        opened, self._open = self._open, None
+        self._savepoints = []
+        if opened is not None:
+            opened.transaction.rollback()
+            self._database.router.forget(opened.transaction.id)
+
+    def abort(self) -> None:
+        """Note an error: it makes an explicit transaction useless, as in DuckDB."""
+        if self._open is not None and self._open.explicit:
+            self._open.aborted = True
