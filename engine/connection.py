@@ -215,6 +215,8 @@ class Connection(Cursor):
     def __init__(self, database: Database) -> None:
         super().__init__(database.session())
         self._database = database
+        # Closing the database closes its sessions first; a second finalizer would come too late.
+        self._finalizer.detach()
         self._finalizer = weakref.finalize(self, database.close)
 
     def cursor(self) -> Cursor:

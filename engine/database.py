@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+import weakref
+from collections import deque
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import NotAStore
+import duckdb
+
+from ..errors import Error, NotAStore
 from ..extensions.registry import Registry, SystemContext, builtin_registry
 from ..sql.predicate import Constant, Predicate
 from ..sql.provider import ScanRequest, SystemRelation
@@ -26,7 +31,7 @@ from .session import Session
 from .settings import SETTINGS, Settings, remove_temp_directory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import pyarrow as pa
 
@@ -35,6 +40,8 @@ if TYPE_CHECKING:
     from .leaves.leaf_source import Comparison
 
 MEMORY = ":memory:"
+_CLOSE_PATIENCE_S = 10.0
+"""How long closing waits for cancelled statements to notice."""
 
 
 class Database:
@@ -88,13 +95,23 @@ class Database:
             )
         )
         self.maintenance = Maintenance(self)
+        self.abandoned: deque[Callable[[], None]] = deque()
+        self._sessions: weakref.WeakSet[Session] = weakref.WeakSet()
         if not read_only:
             # Hot segments may have been deleted since, or be those of another kernel version.
             self.maintenance.wake()
 
     def session(self) -> Session:
         """A further session on the database."""
-        return Session(self)
+        session = Session(self)
+        self._sessions.add(session)
+        return session
+
+    def release_abandoned(self) -> None:
+        """Give back what results held that were collected as garbage."""
+        while self.abandoned:
+            with suppress(IndexError, duckdb.Error):
+                self.abandoned.popleft()()
 
     def apply_settings(self) -> None:
         """Let changed settings take effect."""
@@ -171,17 +188,28 @@ class Database:
         ]
 
     def close(self) -> None:
-        """Stop background work and release everything. Closing twice is allowed."""
+        """Cancel what runs, stop background work, release everything. Twice is allowed."""
         if self.closed:
             return
         self.closed = True
         if os.getpid() != self.process:
             return
-        self.maintenance.close()
-        self.router.close()
-        self.hot.detach_all()
-        self.kernel.close()
-        self.store.close()
+        for session in list(self._sessions):
+            session.interrupt()
+        for session in list(self._sessions):
+            session.guard.wait_idle(_CLOSE_PATIENCE_S)
+            session.close()
+        self.release_abandoned()
+        for close in (
+            self.maintenance.close,
+            self.router.close,
+            self.hot.detach_all,
+            self.kernel.close,
+            self.store.close,
+        ):
+            # One part that cannot be closed must not keep the others open.
+            with suppress(duckdb.Error, Error, OSError):
+                close()
         remove_temp_directory(self.settings)
 
 

@@ -22,7 +22,7 @@ class Guard:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._busy: dict[int, Cursor] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
 
     def watch(self, cursor: Cursor) -> Watch:
         """A context in which the cursor can be cancelled and timed out."""
@@ -33,6 +33,11 @@ class Guard:
         with self._lock:
             for cursor in self._busy.values():
                 cursor.interrupt()
+
+    def wait_idle(self, patience_s: float) -> bool:
+        """Wait until nothing runs any more; False when that took longer than patience allows."""
+        with self._lock:
+            return self._lock.wait_for(lambda: not self._busy, patience_s)
 
 
 class Watch:
@@ -68,6 +73,7 @@ class Watch:
         with self._guard._lock:
             self._guard._busy.pop(id(self._cursor), None)
             self._over = True
+            self._guard._lock.notify_all()
         if self._timer is not None:
             self._timer.cancel()
         if self.timed_out and error is not None:

@@ -64,6 +64,7 @@ class Maintenance:
                 if self._database.store.checkpoint_due:
                     self._database.store.checkpoint()
                 self.build_all()
+                self._forget_dropped()
 
     def build_all(self) -> int:
         """Build the hot segments that are missing; returns how many were built."""
@@ -88,6 +89,18 @@ class Maintenance:
         if built:
             self._database.router.invalidate()
         return built
+
+    def _forget_dropped(self) -> None:
+        """Drop what was derived from tables that are gone."""
+        database = self._database
+        present = set(database.store.snapshot().tables)
+        database.deltas.forget_tables(present)
+        if database.hot.directory.writable:
+            gone = [f for f in database.hot.directory.files().values() if f.table not in present]
+            for file in gone:
+                database.hot.directory.drop(file)
+            if gone:
+                database.router.invalidate()
 
     def _build(self, state: TableState, groups: list[RowGroup]) -> HotFile | None:
         """Build one segment, in a way that ``close`` can interrupt."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from ..errors import Error, ParseError, UnknownName
+from ..errors import Error, Interrupted, ParseError, UnknownName
 from ..sql import statement as st
 from ..sql.binder import bind
 from ..sql.logical import LogicalPlan
@@ -45,14 +45,19 @@ _OWN_SYNTAX = re.compile(
 )
 
 
-def make_plan(session: Session, text: str) -> Plan:
+def make_plan(session: Session, text: str, snapshot: Snapshot | None = None) -> Plan:
     """Plan a statement: what it is and, for a query, what it reads.
+
+    Args:
+        session: The session.
+        text: The statement.
+        snapshot: Names to plan against; what the session sees now by default.
 
     Raises:
         ParseError: The text is not SQL.
         UnknownName: It names a relation that does not exist.
     """
-    snapshot = session.snapshot()
+    snapshot = snapshot or session.snapshot()
     if not _OWN_SYNTAX.match(text):
         try:
             session.database.kernel.statement_kind(text)
@@ -101,13 +106,18 @@ def run(
     if session.has_kernel_state:
         return run_on_primary(session, plan.sql, parameters, plan.logical, frame)
     snapshot = session.snapshot()
-    opened = open_route(session, plan.logical, frame, snapshot)
+    if snapshot.catalog_version != plan.catalog_version:
+        # Somebody changed names between planning and now: plan for what will be read.
+        plan = make_plan(session, plan.text, snapshot)
+    logical = plan.logical
+    assert logical is not None
+    opened = open_route(session, logical, frame, snapshot)
     entry = session.database.log.begin(
         plan.text, snapshot.version, plan_cached=cached, timing=timing
     )
 
-    def finish(rows: int, error: BaseException | None) -> None:
-        opened.close(drained=error is None and result.drained)
+    def finish(rows: int, error: BaseException | None, drained: bool) -> None:
+        opened.close(drained=drained and error is None)
         session.database.log.end(entry, rows, error)
         if error is not None:
             session.abort("Query")
@@ -116,10 +126,9 @@ def run(
         nonlocal opened
         if not is_hot_damage(error):
             return None
-        assert plan.logical is not None
         session.database.condemn_hot()
         opened.close(drained=False)
-        opened = open_route(session, plan.logical, frame, snapshot)
+        opened = open_route(session, logical, frame, snapshot)
         return opened.cursor
 
     execution = Execution(
@@ -127,6 +136,7 @@ def run(
         plan.sql,
         parameters,
         finish,
+        session.database.abandoned.append,
         lambda error: _translated(session, error, plan.text),
         lambda: session.guard.watch(opened.cursor),
         over_the_truth,
@@ -143,6 +153,8 @@ def _explained(session: Session, text: str) -> str:
 
 
 def _translated(session: Session, error: BaseException, text: str) -> BaseException:
+    if isinstance(error, OSError) and "INTERRUPT Error" in str(error):
+        return Interrupted("the statement was cancelled")  # as a stream of batches reports it
     if isinstance(error, Error) or not isinstance(error, duckdb.Error | RuntimeError):
         return error
     return session.translate(error, text)
@@ -328,7 +340,8 @@ def from_table(session: Session, content: object, sql: str = "SELECT * FROM rows
         cursor,
         sql,
         None,
-        lambda _rows, _error: cursor.close(),
+        lambda _rows, _error, _drained: cursor.close(),
+        session.database.abandoned.append,
         lambda error: error,
         lambda: session.guard.watch(cursor),
     )

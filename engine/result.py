@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 import warnings
 from collections import deque
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -64,7 +63,10 @@ class Execution:
         cursor: The kernel cursor; nobody else uses it until ``finish``.
         sql: Text for the kernel.
         parameters: Its parameters.
-        finish: Gives everything back; called once, with the number of rows or -1.
+        finish: Gives everything back; called once, with the number of rows, the error if there
+            was one, and whether the kernel has no rows left.
+        abandon: Takes a call to be made later, when nothing is under way: a result may be
+            collected as garbage in any thread and at any point.
         translate: Turns the kernel's errors into Pagelake's.
         guard: Context in which the kernel runs: time-out and cancellation.
         again: After an error of the kernel gives another cursor on which the statement may
@@ -74,7 +76,8 @@ class Execution:
     cursor: Cursor
     sql: str
     parameters: Parameters
-    finish: Callable[[int, BaseException | None], None]
+    finish: Callable[[int, BaseException | None, bool], None]
+    abandon: Callable[[Callable[[], None]], None]
     translate: Callable[[BaseException], BaseException]
     guard: Callable[[], Any]
     again: Callable[[BaseException], Cursor | None] = lambda _: None
@@ -239,13 +242,15 @@ class Result:
         if execution is not None:
             begun = time.perf_counter()
             self._relation = None
-            execution.finish(self._rows, error)
+            execution.finish(self._rows, error, self.drained)
             self.timing.total_ms += (time.perf_counter() - begun) * 1e3
 
     def __del__(self) -> None:
         # A result that nobody read must not keep its cursor and snapshot.
-        with suppress(Exception):  # at exit there may be nothing left to close
-            self.close()
+        execution = self._execution
+        if execution is not None:
+            rows, drained = self._rows, self.drained
+            execution.abandon(lambda: execution.finish(rows, None, drained))
 
     # Running
 

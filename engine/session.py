@@ -29,7 +29,7 @@ from ..errors import (
 )
 from ..sql import statement as st
 from ..sql.names import close_matches
-from ..sql.tokens import Name, split
+from ..sql.tokens import Name, TokenStream, split
 from ..storage.snapshot import OVERLAY_STAMP
 from . import query
 from .catalog import DEFAULT_SCHEMA, SessionCatalog, temporary_relations
@@ -98,6 +98,7 @@ class Session:
             Error: Whatever went wrong; see ``pagelake.errors``.
         """
         self.check_usable()
+        self.database.release_abandoned()
         with self._lock:
             plan = self.database.plans.get(sql, self.schema)
             if plan is not None:
@@ -175,6 +176,9 @@ class Session:
         except Error as error:
             self.abort(kind)
             located(error, text)
+            raise
+        except BaseException:
+            self.abort(kind)  # interrupted half-way: its effects must not be committed
             raise
 
     def _plan(self, text: str, timing: Timing) -> tuple[Plan, bool]:
@@ -518,5 +522,4 @@ def _refuse_parameters(parameters: object) -> None:
 
 def _ends(text: str) -> bool:
     """Tell whether a statement may run in an aborted transaction."""
-    first = text.lstrip().split(None, 1)
-    return bool(first) and first[0].rstrip(";").upper() in {"ROLLBACK", "ABORT", "COMMIT", "END"}
+    return TokenStream(text).word() in {"ROLLBACK", "ABORT", "COMMIT", "END"}

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 SEGMENT_BYTES_MAX = 1 << 30
 """A segment is sealed once it is this large: few files, yet reclaimed in bearable pieces."""
 
+SEGMENTS_IDLE_MAX = 8
+"""Segments kept open for the next writers: each holds a descriptor."""
+
 _PADDING = bytes(PAGE_ALIGNMENT)
 
 
@@ -125,7 +128,10 @@ class PageStore:
             writer.close()
             return
         with self._lock:
-            self._idle.append(writer)
+            if len(self._idle) < SEGMENTS_IDLE_MAX:
+                self._idle.append(writer)
+                return
+        writer.close()
 
     def abandon(self, writer: SegmentWriter, *, keep: bool = False) -> None:
         """Give up a segment after a failure; one that nobody refers to is removed.

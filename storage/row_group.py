@@ -140,7 +140,8 @@ class RowGroupWriter:
         ]
 
     def _append(self, rows: int, encoded: list[Future[_Encoded]]) -> RowGroup:
-        writer = self.transaction.writer(exclusive=True)
+        # A long load gets a segment of its own, whose space returns at once if it fails.
+        writer = self.transaction.writer(exclusive=rows == ROW_GROUP_ROWS_MAX)
         chunks: dict[int, ColumnChunk] = {}
         for column, future in zip(self.columns, encoded, strict=True):
             chunk, zone, sketch = future.result()
@@ -228,14 +229,17 @@ def read_row_group(
 def read_row_ids(store: Store, definition: TableDefinition, group: RowGroup) -> pa.Array:
     """Row ids of a row group's rows: int64, one per position."""
     implied = np.arange(group.first_row_id, group.first_row_id + group.rows, dtype=np.int64)
+    return pc.coalesce(read_kept_row_ids(store, definition, group), pa.array(implied))
+
+
+def read_kept_row_ids(store: Store, definition: TableDefinition, group: RowGroup) -> pa.Array:
+    """Row ids that rows brought along from an earlier home: int64, NULL where they have none."""
     if not group.explicit_row_ids:
-        return pa.array(implied)
+        return pa.nulls(group.rows, pa.int64())
     if group.inline is not None:
-        explicit = _inlined(group, definition)[ROW_ID_COLUMN]
-    else:
-        payload = store.pages.get(group.chunks[ROW_ID_COLUMN].page, PageKind.ROW_IDS)
-        explicit = decode(payload, pa.int64())
-    return pc.coalesce(explicit, pa.array(implied))
+        return _inlined(group, definition)[ROW_ID_COLUMN]
+    payload = store.pages.get(group.chunks[ROW_ID_COLUMN].page, PageKind.ROW_IDS)
+    return decode(payload, pa.int64())
 
 
 def _inlined(group: RowGroup, definition: TableDefinition) -> dict[int, pa.Array]:

@@ -18,7 +18,7 @@ from ...storage.row_group import read_row_group, stored_schema
 from .hot_tier import native_select
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Container, Iterator, Sequence
 
     from ...storage.effects import Column, RowGroup, TableDefinition
     from ...storage.store import Store
@@ -28,6 +28,8 @@ DELTA_ROWS_MAX = 1_000_000
 """Rows of a table that are copied into memory; more are streamed until they are hot."""
 _GARBAGE_MAX = 0.5
 """Share of rows that no current reader wants, beyond which a delta is started anew."""
+_Columns = tuple[tuple[int, str, bytes | None], ...]
+"""Id, type and initial value of each column: an id may come again after a rollback."""
 _RANGES_MAX = 8
 """Row ranges a view may select from a delta before it is started anew."""
 _TAIL_ROWS_MIN = 10_000
@@ -42,7 +44,7 @@ class Delta:
 
     Attributes:
         name: Its qualified name in the kernel.
-        columns: Ids and types of its columns.
+        columns: What its columns are.
         offsets: Position of the first row of each row group in it.
         rows: Rows in it.
         users: Routes that read it.
@@ -50,7 +52,7 @@ class Delta:
     """
 
     name: str
-    columns: tuple[tuple[int, str], ...]
+    columns: _Columns
     offsets: dict[str, int] = field(default_factory=dict)
     rows: int = 0
     users: int = 0
@@ -95,7 +97,7 @@ class Deltas:
             Corrupt: A page is damaged.
         """
         with self._lock:
-            columns = tuple((c.id, c.type) for c in definition.columns)
+            columns = tuple((c.id, c.type, c.initial) for c in definition.columns)
             base_key, tail_key = (definition.id, private, "base"), (definition.id, private, "tail")
             base, tail = self._current.get(base_key), self._current.get(tail_key)
             for key, delta in ((base_key, base), (tail_key, tail)):
@@ -130,13 +132,17 @@ class Deltas:
         self,
         key: tuple[str, str, str],
         definition: TableDefinition,
-        columns: tuple[tuple[int, str], ...],
+        columns: _Columns,
         groups: Sequence[RowGroup],
     ) -> Delta:
         delta = self._create(definition.columns, columns)
         delta.grows = key[2] == "tail"
+        try:
+            self._insert(delta, definition, groups)
+        except BaseException:
+            self._retired.append(delta)
+            raise
         self._current[key] = delta
-        self._insert(delta, definition, groups)
         return delta
 
     def release(self, delta: Delta) -> None:
@@ -152,13 +158,20 @@ class Deltas:
                 self._retire(key)
             self._collect()
 
+    def forget_tables(self, present: Container[str]) -> None:
+        """Drop the deltas of tables that are gone."""
+        with self._lock:
+            for key in [k for k in self._current if not k[1] and k[0] not in present]:
+                self._retire(key)
+            self._collect()
+
     def _wasteful(self, delta: Delta, groups: Sequence[RowGroup]) -> bool:
         wanted = sum(g.rows for g in groups if g.id in delta.offsets)
         if delta.rows and wanted < delta.rows * _GARBAGE_MAX:
             return True
         return len(ranges([g for g in groups if g.id in delta.offsets], delta)) > _RANGES_MAX
 
-    def _create(self, columns: Sequence[Column], described: tuple[tuple[int, str], ...]) -> Delta:
+    def _create(self, columns: Sequence[Column], described: _Columns) -> Delta:
         name = f"{self._database}.main.{self._kernel.name('delta')}"
         # Not empty_table(): making its arrays would import pandas, 0.2 s of a fresh process.
         empty = pa.Table.from_batches([], schema=stored_schema(columns))

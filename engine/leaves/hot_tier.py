@@ -122,6 +122,7 @@ class HotTier:
     directory: HotDirectory
     _attached: dict[str, HotSegment] = field(default_factory=dict)
     _broken: set[str] = field(default_factory=set)
+    _doomed: list[HotSegment] = field(default_factory=list)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def segments(self, state: TableState) -> list[HotSegment]:
@@ -204,12 +205,14 @@ class HotTier:
         """
         read = in_use()
         with self._lock:
+            # A route that is being built may have chosen a segment that no leaf shows yet, so
+            # what is found unused now is detached the next time.
+            for segment in [s for s in self._doomed if s.database not in read]:
+                self._doomed.remove(segment)
+                self.kernel.detach(segment.database)
             present = self.directory.files(rescan=True)
             for cover in [c for c in self._attached if c not in present]:
-                segment = self._attached[cover]
-                if segment.database not in read:
-                    del self._attached[cover]
-                    self.kernel.detach(segment.database)
+                self._doomed.append(self._attached.pop(cover))
 
     def condemn(self) -> None:
         """Stop using every attached segment: one of them was found damaged while it was read."""
@@ -217,6 +220,7 @@ class HotTier:
             for cover, segment in self._attached.items():
                 self._broken.add(cover)
                 self.directory.drop(segment.file)
+            self._doomed.extend(self._attached.values())
             self._attached.clear()
 
     def restored(self, cover: str) -> None:

@@ -287,6 +287,10 @@ class Route:
             for delta, chosen in held:
                 self._deltas.append(delta)
                 parts.append(delta_part(state, self.routing.store, chosen, delta))
+        # In the order of the log, as far as parts do not interleave: users expect LIMIT without
+        # ORDER BY to give what came first.
+        order = {group.id: index for index, group in enumerate(state.row_groups)}
+        parts.sort(key=lambda part: min(order[group.id] for group in part.groups))
         built = BuiltLeaf(state, tuple(parts))
         self._leaves[table] = built
         return built
@@ -314,12 +318,9 @@ class Route:
 
     def _with_later_columns(self, state: TableState, part: Part) -> str:
         """Select list of a hot part: columns added after it was built have their initial value."""
-        segment = next(
-            s for s in self.routing.hot.attached().values() if part.source.startswith(s.database)
-        )
         listed = []
         for column in state.definition.columns:
-            if column.id in segment.columns:
+            if part.columns is None or column.id in part.columns:
                 listed.append(f"c{column.id} AS {quote(column.name)}")
             else:
                 listed.append(f"{self._initial(state, column)} AS {quote(column.name)}")

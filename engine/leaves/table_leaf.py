@@ -20,7 +20,13 @@ import pyarrow as pa
 from ...sql.column_types import column_type
 from ...sql.predicate import storage_value
 from ...sql.tokens import quote
-from ...storage.row_group import read_row_group, read_row_ids, stored_schema, without
+from ...storage.row_group import (
+    read_kept_row_ids,
+    read_row_group,
+    read_row_ids,
+    stored_schema,
+    without,
+)
 from ...storage.scan import group_may_match
 from .delta import DELTA_ROWS_MAX, Delta, ranges
 from .hot_tier import HotSegment, native_name
@@ -54,6 +60,7 @@ class Part:
             leave them out themselves.
         rows: Live rows.
         positioned: True when a column of the source tells a row's position, not its number.
+        columns: Ids of the columns that the source has; None where it has all.
     """
 
     kind: str
@@ -64,6 +71,7 @@ class Part:
     deleted: npt.NDArray[np.int64]
     rows: int
     positioned: bool = False
+    columns: frozenset[int] | None = None
 
     @property
     def position(self) -> str:
@@ -115,8 +123,13 @@ def row_ids(
             group = ordered[index]
             rows = chosen[owner == index]
             local = position[rows] - starts[index]
-            ids[rows] = read_row_ids(store, definition, group).to_numpy(zero_copy_only=False)[local]
-            unknown[rows] = group.id.startswith(pending)
+            if group.id.startswith(pending):
+                kept = read_kept_row_ids(store, definition, group).take(pa.array(local))
+                ids[rows] = kept.fill_null(0).to_numpy(zero_copy_only=False)
+                unknown[rows] = kept.is_null().to_numpy(zero_copy_only=False)
+            else:
+                known = read_row_ids(store, definition, group)
+                ids[rows] = known.to_numpy(zero_copy_only=False)[local]
     return pa.array(ids, mask=unknown)
 
 
@@ -160,6 +173,7 @@ def hot_part(state: TableState, store: Store, segment: HotSegment) -> Part:
         _deleted(state, store, since, segment.offsets),
         _live(state, groups),
         segment.positioned,
+        frozenset(segment.columns),
     )
 
 

@@ -13,6 +13,7 @@ from ...sql.names import close_matches
 from ...sql.tokens import quote
 from ..query import OpenRoute, bind_text, from_table, open_route
 from ..result import BATCH_ROWS
+from .key_check import NEW_KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -184,7 +185,7 @@ def verify_keys(change: Change, definition: TableDefinition, keys: KeyCheck) -> 
         drained = False
         try:
             if new_keys is not None:
-                opened.register("new_keys", new_keys)
+                opened.register(NEW_KEYS, new_keys)
             with change.session.guard.watch(opened.cursor):
                 found = opened.cursor.execute(f"SELECT 1 FROM {named} {condition}").fetchall()
             drained = True

@@ -42,6 +42,9 @@ def insert_fast(change: Change, plan: Plan, rows: Sequence[object]) -> Result | 
     """Insert rows of plain values; None where the kernel must convert them."""
     fast = plan.fast_insert
     assert fast is not None
+    state = change.transaction.snapshot.tables.get(fast.definition.id)
+    if state is None or state.definition != fast.definition:
+        return None  # the table was changed or dropped since the statement was planned
     batch = fast.batch([parameters_by_key(parameters) for parameters in rows])
     if batch is None:
         return None

@@ -26,8 +26,11 @@ if TYPE_CHECKING:
 PROBE_ROWS_MAX = 1_000_000
 """New keys that are held in memory to be looked up; beyond them the whole table is grouped."""
 
+NEW_KEYS = "new_keys_5f1c0e7a9b3d4c21"
+"""Name under which a probe finds the new keys: one that no user's table has."""
+
 Probe = Callable[[str, pa.Table | None], list[tuple[Any, ...]]]
-"""Runs SQL over the table with the new rows in it; the table of new keys is ``new_keys``."""
+"""Runs SQL over the table with the new rows in it; the table of new keys is ``NEW_KEYS``."""
 
 
 @dataclass(slots=True)
@@ -141,7 +144,7 @@ class KeyCheck:
                 column_type(by_id[c].type, collation=by_id[c].collation).from_storage(quote(str(c)))
                 for c in watched.constraint.columns
             )
-            present += f" AND ({columns}) IN (SELECT {restored} FROM new_keys)"
+            present += f" AND ({columns}) IN (SELECT {restored} FROM {NEW_KEYS})"
         found = probe(f"WHERE {present} GROUP BY {columns} HAVING count(*) > 1 LIMIT 1", new_keys)
         if found:
             kind = watched.constraint.kind.replace("_", " ").upper()

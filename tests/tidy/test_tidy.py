@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import pagelake
+from pagelake.engine.output.format import _MODULES
 
 ROOT = Path(__file__).resolve().parents[2]
 CODE_FOLDERS = ("engine", "extensions", "sql", "storage", "tpch")
