@@ -41,6 +41,8 @@ _MISSING_TABLE = re.compile(r"Table with name \"?(.+?)\"? does not exist")
 _MISSING_COLUMN = re.compile(
     r'(?:Referenced column "(.+?)" not found|does not have a column (?:with name|named) "(.+?)")'
 )
+_INTERRUPTED = re.compile("Query interrupted|KeyboardInterrupt")
+"""Ctrl-C as the client reports it, also when it came while Python was called from a scan."""
 _PREFIX = re.compile(r"^[\w ]+ Error: ")
 _CARRIED = re.compile(r"pagelake error ([0-9a-f]{16})")
 _CARRIED_MAX = 64
@@ -207,7 +209,7 @@ def translate(
         return _parse_error(message, sql)
     if isinstance(error, duckdb.CatalogException | duckdb.BinderException):
         return _name_error(message, sql, columns, tables)
-    if isinstance(error, duckdb.InterruptException) or "Query interrupted" in message:
+    if isinstance(error, duckdb.InterruptException) or _INTERRUPTED.search(message):
         return Interrupted("the statement was cancelled")
     if not isinstance(error, duckdb.Error):
         return InternalError(f"{type(error).__name__}: {message}")

@@ -247,7 +247,7 @@ class Result:
 
     def __del__(self) -> None:
         # A result that nobody read must not keep its cursor and snapshot.
-        execution = self._execution
+        execution = getattr(self, "_execution", None)  # None if even making it was interrupted
         if execution is not None:
             rows, drained = self._rows, self.drained
             execution.abandon(lambda: execution.finish(rows, None, drained))

@@ -67,6 +67,7 @@ class _Request:
     transaction: Transaction
     footprint: Footprint
     done: threading.Event = field(default_factory=threading.Event)
+    taken: bool = False
     version: int = 0
     error: BaseException | None = None
 
@@ -276,21 +277,27 @@ class Store:
         if self.read_only:
             raise Denied("the store was opened read-only")
         request = _Request(transaction, Footprint.of(transaction.effects))
-        with self._queue:
-            if self._closing:
-                raise Closed("the store is closed")
-            self._waiting.append(request)
-            if self._committer is None:
-                self._committer = threading.Thread(
-                    target=self._commit_waiting, name="pagelake-commit", daemon=True
-                )
-                self._committer.start()
-            self._queue.notify()
         try:
+            with self._queue:
+                if self._closing:
+                    raise Closed("the store is closed")
+                if self._committer is None:
+                    committer = threading.Thread(
+                        target=self._commit_waiting, name="pagelake-commit", daemon=True
+                    )
+                    committer.start()
+                    self._committer = committer
+                self._waiting.append(request)
+                self._queue.notify()
             request.done.wait()
         except BaseException:
-            # An interrupt must not leave the caller in doubt: a commit under way is awaited.
-            request.done.wait()
+            # An interrupt must not leave the caller in doubt: what has not begun is withdrawn, a
+            # commit under way is awaited.
+            with self._queue:
+                self._waiting = [r for r in self._waiting if r is not request]
+                under_way = request.taken
+            if under_way:
+                request.done.wait()
             raise
         if request.error is not None:
             raise request.error
@@ -307,6 +314,8 @@ class Store:
                     self._queue.wait()
                 batch = self._waiting[:GROUP_COMMIT_MAX]
                 del self._waiting[:GROUP_COMMIT_MAX]
+                for request in batch:
+                    request.taken = True
             if not batch:
                 return
             try:

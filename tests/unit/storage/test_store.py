@@ -333,13 +333,13 @@ class _Gate:
     def __init__(self, store: Store, device: CountingDevice, waiting: int) -> None:
         self._store = store
         self._waiting = waiting
-        self._held = False
+        self.held = False
         device.before_link = self._hold
         self.full = threading.Event()
 
     def _hold(self, _: str) -> None:
-        if not self._held:
-            self._held = True
+        if not self.held:
+            self.held = True
             assert self.full.wait(30)
 
     def watch(self) -> None:
@@ -425,6 +425,8 @@ def test_an_interrupted_caller_is_not_left_in_doubt(
 
     def interrupt_once(self: threading.Event, timeout: float | None = None) -> bool:
         if threading.current_thread().name == "interrupted" and not interrupted.is_set():
+            while not gate.held:
+                wait(threading.Event(), 0.001)
             interrupted.set()
             raise KeyboardInterrupt
         return wait(self, timeout)
