@@ -56,6 +56,8 @@ class Verdict(Enum):
 
 _N, _R, _A = Verdict.NEVER, Verdict.SAME_ROWS, Verdict.ALWAYS
 
+_BLIND = {Kind.APPEND}
+
 MATRIX: Mapping[Kind, Mapping[Kind, Verdict]] = {
     # mine \ theirs    APPEND KEYED  DELETE REWRITE SCHEMA DROP
     kind: dict(zip(Kind, row, strict=True))
@@ -86,6 +88,11 @@ class Footprint:
     deletes: dict[tuple[str, str], list[DeleteVector]] = field(default_factory=dict)
     names: set[tuple[str, str, str]] = field(default_factory=set)
     schemas_used: set[str] = field(default_factory=set)
+
+    @property
+    def blind(self) -> bool:
+        """True for nothing but appends without a key, which commute with each other."""
+        return not self.names and all(kinds <= _BLIND for kinds in self.tables.values())
 
     @classmethod
     def of(cls, effects: Iterable[Effect]) -> Footprint:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from os import cpu_count
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
 STORE_FORMAT = 1
 GROUP_COMMIT_MAX = 256
 """Transactions that share one record at most: bounds the latency of the first of them."""
+GATHER_S = 0.0003
+"""How long a commit waits for further callers when the last one had several."""
 CHECKPOINT_EVERY_RECORDS = 256
 """Records after which a checkpoint is due: opening then replays some milliseconds of log."""
 CHECKPOINTS_KEPT = 2
@@ -308,10 +311,16 @@ class Store:
 
         Signals are delivered to the main thread only, so nothing interrupts a commit half-way.
         """
+        crowd = 0
         while True:
             with self._queue:
                 while not self._waiting and not self._closing:
                     self._queue.wait()
+            if crowd > 1:
+                # Several callers are at it: those who were just answered will be back in a moment,
+                # and one sync for all of them is worth more than an early one for a few.
+                time.sleep(GATHER_S)
+            with self._queue:
                 batch = self._waiting[:GROUP_COMMIT_MAX]
                 del self._waiting[:GROUP_COMMIT_MAX]
                 for request in batch:
@@ -325,6 +334,7 @@ class Store:
                 for request in batch:
                     if not request.version and request.error is None:
                         request.error = error
+            crowd = len(batch)
             for request in batch:
                 request.done.set()
 
@@ -342,6 +352,7 @@ class Store:
         """Requests that commute with all that was committed after their snapshot."""
         survivors: list[_Request] = []
         for request in requests:
+            blind = request.footprint.blind
             try:
                 base = request.transaction.base.version if since is None else since
                 for version in range(base + 1, self._snapshot.version + 1):
@@ -351,11 +362,14 @@ class Store:
                             hint="run the transaction again",
                         )
                     theirs, described = self._footprints[version]
-                    check(request.footprint, theirs, self.pages, described)
+                    if not (blind and theirs.blind):
+                        check(request.footprint, theirs, self.pages, described)
                 # A record that cannot be applied would make the log unreadable for everybody.
                 self._snapshot.require_fit(request.transaction.effects)
                 if among_themselves:
                     for other in survivors:
+                        if blind and other.footprint.blind:
+                            continue
                         described = "a transaction that commits at the same moment"
                         check(request.footprint, other.footprint, self.pages, described)
                 survivors.append(request)
