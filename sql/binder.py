@@ -10,7 +10,7 @@ would be an error, so anything that is not understood widens the answer.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import sqlglot
@@ -22,7 +22,6 @@ from sqlglot.tokenizer_core import TokenType
 
 from ..errors import UnknownName
 from .logical import Leaf, LogicalPlan, Occurrence
-from .names import close_matches
 from .predicate import Constant, Predicate
 from .provider import Catalog, Relation, RelationKind
 from .tokens import dialect_of, tokenize
@@ -47,7 +46,6 @@ class _Found:
     opaque: set[tuple[str, str]] = field(default_factory=set)
     views: dict[tuple[str, str], Relation] = field(default_factory=dict)
     foreign: dict[str, None] = field(default_factory=dict)
-    reads: int = 0
 
     def note(self, relation: Relation, occurrence: Occurrence | None) -> None:
         key = (relation.schema.lower(), relation.name.lower())
@@ -74,9 +72,7 @@ def bind(sql: str, catalog: Catalog) -> LogicalPlan:
         Leaf(relation, () if key in found.opaque else tuple(found.occurrences.get(key, ())))
         for key, relation in found.relations.items()
     )
-    return LogicalPlan(
-        sql, leaves, tuple(found.views.values()), tuple(found.foreign), joins=found.reads > 1
-    )
+    return LogicalPlan(sql, leaves, tuple(found.views.values()), tuple(found.foreign))
 
 
 def _bind_text(sql: str, catalog: Catalog, found: _Found, depth: int) -> None:
@@ -107,7 +103,6 @@ def _bind_tokens(sql: str, catalog: Catalog, found: _Found, depth: int) -> None:
         expecting_part = False
         if token is not None and token.token_type is not TokenType.STRING:
             parts.append(token.text)
-    found.reads += 2  # unknown shape: count it as a join
 
 
 def _note_chain(parts: list[str], catalog: Catalog, found: _Found, depth: int) -> None:
@@ -121,7 +116,6 @@ def _note_relation(
     relation: Relation, occurrence: Occurrence | None, catalog: Catalog, found: _Found, depth: int
 ) -> None:
     """Count a relation in; a view leads on to what it reads."""
-    found.reads += 1
     if relation.kind is RelationKind.TEMPORARY:
         if relation.sql:
             _bind_text(relation.sql, catalog, found, depth + 1)
@@ -141,13 +135,11 @@ def _bind_tree(tree: exp.Expr, catalog: Catalog, found: _Found, depth: int) -> N
     for table in tree.find_all(exp.Table):
         parts = _parts(table)
         if not parts:
-            found.reads += 1  # a table function
-            continue
+            continue  # a table function
         relation = catalog.resolve(parts)
         if relation is not None:
             _note_relation(relation, occurrences.get(id(table)), catalog, found, depth)
         elif len(parts) > 1 or parts[0].lower() not in ctes:
-            found.reads += 1
             found.foreign[".".join(parts)] = None
 
 
@@ -355,29 +347,3 @@ def _constant(node: exp.Expr) -> Constant | None:
         if not isinstance(folded, exp.Add | exp.Sub):
             return _constant(folded)
     return None
-
-
-def require_known(plan: LogicalPlan, catalog: Catalog, known: Iterable[str]) -> LogicalPlan:
-    """Check the names that no relation has.
-
-    Args:
-        plan: A bound plan.
-        catalog: For suggestions.
-        known: Those of the plan's foreign names that something else answers for.
-
-    Returns:
-        The plan with only the known foreign names left.
-
-    Raises:
-        UnknownName: A name is nobody's.
-    """
-    kept = tuple(known)
-    for name in plan.foreign:
-        if name not in kept:
-            last = name.split(".")[-1]
-            raise UnknownName(
-                f'there is no table or view "{name}"',
-                name=name,
-                suggestions=close_matches(last, catalog.names()),
-            )
-    return replace(plan, foreign=kept)

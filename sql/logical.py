@@ -54,14 +54,12 @@ class LogicalPlan:
         leaves: The relations it reads, views expanded to what they read.
         views: Views that it goes through, in an order in which they can be created.
         foreign: Names that no relation has: files, or objects of the caller.
-        joins: True when more than one relation is read.
     """
 
     sql: str
     leaves: tuple[Leaf, ...]
     views: tuple[Relation, ...] = ()
     foreign: tuple[str, ...] = ()
-    joins: bool = False
 
     def __post_init__(self) -> None:
         keys = [(leaf.relation.schema.lower(), leaf.relation.name.lower()) for leaf in self.leaves]

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-COMPARISONS: Final = frozenset({"=", "<", "<=", ">", ">=", "!="})
 _EPOCH = datetime.date(1970, 1, 1)
 _EPOCH_TIME = datetime.datetime(1970, 1, 1)
 _INTEGER = re.compile(r"[+-]?\d+")

@@ -33,7 +33,6 @@ from .record import GENESIS_HASH, CommittedTransaction
 DEFAULT_SCHEMA = "main"
 OVERLAY_STAMP = 1 << 62
 """Stamps of pending changes begin here, beyond any version."""
-RESERVED_SCHEMAS = frozenset({"pagelake", "catalog"})
 
 
 class RowGroupList(Sequence[RowGroup]):
