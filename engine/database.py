@@ -15,10 +15,10 @@ from ..errors import Error, NotAStore
 from ..extensions.registry import Registry, SystemContext, builtin_registry
 from ..sql.predicate import Constant, Predicate
 from ..sql.provider import ScanRequest, SystemRelation
+from ..storage.devices.local_device import LocalDevice
+from ..storage.devices.memory_device import MemoryDevice
 from ..storage.environment import Environment
 from ..storage.hot_directory import HotDirectory
-from ..storage.local_device import LocalDevice
-from ..storage.memory_device import MemoryDevice
 from ..storage.store import Store
 from .kernel import Kernel, kernel_version
 from .leaves.delta import Deltas
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from ..storage.device import Device
+    from ..storage.devices.device import Device
     from ..storage.snapshot import Snapshot
     from .leaves.leaf_source import Comparison
 

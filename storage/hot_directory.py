@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from .device import Device
+    from .devices.device import Device
     from .effects import RowGroup, TableDefinition
 
 FOLDER = "hot"

@@ -25,7 +25,7 @@ from .page import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .device import AppendFile, Device
+    from .devices.device import AppendFile, Device
     from .environment import Environment
 
 SEGMENT_BYTES_MAX = 1 << 30

@@ -28,7 +28,7 @@ from .effects import (
     TableDefinition,
     View,
 )
-from .record import GENESIS_HASH, CommittedTransaction
+from .log.record import GENESIS_HASH, CommittedTransaction
 
 DEFAULT_SCHEMA = "main"
 OVERLAY_STAMP = 1 << 62

@@ -32,18 +32,18 @@ from ..errors import (
     OutcomeUnknown,
     Unavailable,
 )
-from . import checkpoint as checkpoints
 from .conflict import Footprint, check
 from .environment import Environment
+from .log import checkpoint as checkpoints
+from .log.record import CommittedTransaction, Record, decode, encode, record_hash
 from .page_store import PageStore
-from .record import CommittedTransaction, Record, decode, encode, record_hash
 from .snapshot import CommitInfo, Snapshot, commit_info
 from .transaction import Transaction
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from .device import Device
+    from .devices.device import Device
 
 STORE_FORMAT = 1
 GROUP_COMMIT_MAX = 256

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from ..errors import Closed, Conflict, StorageFull
 from .effects import Delete, DeleteVector, Effect
+from .log.record import CommittedTransaction
 from .page import PageKind
-from .record import CommittedTransaction
 from .snapshot import OVERLAY_STAMP
 
 if TYPE_CHECKING:

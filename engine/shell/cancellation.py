@@ -63,13 +63,17 @@ def _never() -> None:
     """Poll where no signal can arrive: only the main thread gets them."""
 
 
-def run_cancellable(con: Connection, work: Callable[[Callable[[], None]], T]) -> T:
+def run_cancellable(
+    con: Connection, work: Callable[[Callable[[], None]], T], late: Callable[[], None] | None = None
+) -> T:
     """Run work on a connection so that Ctrl-C cancels it.
 
     Args:
         con: The connection that the work uses.
         work: Called in another thread with a function that raises once Ctrl-C was pressed; long
             loops outside the kernel call it now and then.
+        late: Called when Ctrl-C was pressed but the work was done already: it is not undone, yet
+            whatever was to follow should not.
 
     Returns:
         What the work returned.
@@ -96,4 +100,7 @@ def run_cancellable(con: Connection, work: Callable[[Callable[[], None]], T]) ->
                 con.interrupt()
     finally:
         signal.signal(signal.SIGINT, previous)
-    return running.outcome()
+    value = running.outcome()
+    if running.presses and late is not None:
+        late()
+    return value

@@ -42,6 +42,7 @@ class Shell:
         self.screen = presenter
         self._report = report
         self._depth = 0
+        self._stopped = False
 
     def run_prompt(self) -> None:
         """Read from the terminal until Ctrl-D or `.quit`; errors are shown and survived."""
@@ -57,6 +58,7 @@ class Shell:
                 continue
             except EOFError:
                 return
+            self._stopped = False
             try:
                 self.run_script(text)
             except Leave:
@@ -80,6 +82,8 @@ class Shell:
             Leave: The script said `.quit`.
         """
         for item in script_items(script):
+            if self._stopped:
+                raise Interrupted("cancelled")
             try:
                 if item.is_command:
                     self.run_command(item.text)
@@ -109,7 +113,11 @@ class Shell:
             started = time.perf_counter()
             presenter.show(self.con.sql(text), started, poll)
 
-        run_cancellable(self.con, work)
+        run_cancellable(self.con, work, self._stop)
+
+    def _stop(self) -> None:
+        """Let nothing follow the statement that has just ended."""
+        self._stopped = True
 
     def run_command(self, line: str) -> None:
         """Run one dot command."""

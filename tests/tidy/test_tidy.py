@@ -22,7 +22,11 @@ FUNCTION_LINES_MAX = 70
 FOLDER_FILES_MAX = 25
 
 # The only modules of storage/ that may call the operating system's file functions.
-DEVICE_MODULES = {"storage/device.py", "storage/local_device.py", "storage/memory_device.py"}
+DEVICE_MODULES = {
+    "storage/devices/device.py",
+    "storage/devices/local_device.py",
+    "storage/devices/memory_device.py",
+}
 
 # Modules that something other than an import statement starts.
 # Loaded by name: the program, and the result formats.

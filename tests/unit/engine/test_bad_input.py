@@ -17,7 +17,7 @@ import pytest
 import pagelake
 from pagelake.engine.connection import Connection
 from pagelake.engine.database import Database
-from pagelake.storage.local_device import LocalDevice
+from pagelake.storage.devices.local_device import LocalDevice
 from tests.unit.storage.devices import FullDevice
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from pagelake.errors import OutcomeUnknown, StorageFull
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pagelake.storage.device import AppendFile, Device, StagedFile
+    from pagelake.storage.devices.device import AppendFile, Device, StagedFile
 
 
 class CountingDevice:

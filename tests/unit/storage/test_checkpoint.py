@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pagelake.errors import Corrupt, Denied, StorageFull
-from pagelake.storage import checkpoint as checkpoints
 from pagelake.storage.delete_vector import positions_of
+from pagelake.storage.devices.memory_device import MemoryDevice
 from pagelake.storage.effects import (
     CreateSchema,
     CreateTable,
@@ -17,13 +17,13 @@ from pagelake.storage.effects import (
     DropTable,
     View,
 )
-from pagelake.storage.memory_device import MemoryDevice
+from pagelake.storage.log import checkpoint as checkpoints
 from pagelake.storage.store import CHECKPOINT_EVERY_RECORDS, CHECKPOINTS_KEPT, Store, record_name
 from tests.unit.storage.builders import TABLE, append, commit, definition
 from tests.unit.storage.devices import FullDevice
 
 if TYPE_CHECKING:
-    from pagelake.storage.device import Device
+    from pagelake.storage.devices.device import Device
     from pagelake.storage.snapshot import Snapshot
 
 

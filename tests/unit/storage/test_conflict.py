@@ -10,6 +10,7 @@ import pytest
 from pagelake.errors import Conflict
 from pagelake.storage.conflict import MATRIX, Footprint, Kind, Verdict, check
 from pagelake.storage.delete_vector import positions_of
+from pagelake.storage.devices.memory_device import MemoryDevice
 from pagelake.storage.effects import (
     AlterTable,
     Append,
@@ -25,7 +26,6 @@ from pagelake.storage.effects import (
     View,
 )
 from pagelake.storage.environment import Environment
-from pagelake.storage.memory_device import MemoryDevice
 from pagelake.storage.page import PageKind
 from pagelake.storage.page_store import PageStore
 from tests.unit.storage.builders import TABLE, definition

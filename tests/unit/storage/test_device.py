@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pagelake.errors import NotAStore, OutcomeUnknown, StorageFull, Unavailable
-from pagelake.storage import local_device
-from pagelake.storage.local_device import LocalDevice
-from pagelake.storage.memory_device import MemoryDevice
+from pagelake.storage.devices import local_device
+from pagelake.storage.devices.local_device import LocalDevice
+from pagelake.storage.devices.memory_device import MemoryDevice
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from pagelake.storage.device import Device
+    from pagelake.storage.devices.device import Device
 
 
 @pytest.fixture(params=["local", "memory", "local without unnamed files"])

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pagelake.storage.devices.local_device import LocalDevice
+from pagelake.storage.devices.memory_device import MemoryDevice
 from pagelake.storage.hot_directory import HotDirectory, HotFile, cover_hash
-from pagelake.storage.local_device import LocalDevice
-from pagelake.storage.memory_device import MemoryDevice
 from tests.unit.storage.builders import column, definition, inline_group
 
 if TYPE_CHECKING:

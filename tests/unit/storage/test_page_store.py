@@ -6,8 +6,8 @@ import pytest
 
 from pagelake.errors import Corrupt
 from pagelake.storage import page_store
+from pagelake.storage.devices.memory_device import MemoryDevice
 from pagelake.storage.environment import Environment
-from pagelake.storage.memory_device import MemoryDevice
 from pagelake.storage.page import PAGE_ALIGNMENT, PageKind, segment_name
 from pagelake.storage.page_store import PageStore
 

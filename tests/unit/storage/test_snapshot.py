@@ -24,7 +24,7 @@ from pagelake.storage.effects import (
     Rewrite,
     View,
 )
-from pagelake.storage.record import CommittedTransaction
+from pagelake.storage.log.record import CommittedTransaction
 from pagelake.storage.snapshot import RowGroupList, Snapshot, TableState, commit_info
 from tests.unit.storage.builders import TABLE, definition, inline_group
 

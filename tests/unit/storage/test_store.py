@@ -20,10 +20,10 @@ from pagelake.errors import (
     StorageFull,
 )
 from pagelake.storage.delete_vector import positions_of
+from pagelake.storage.devices.local_device import LocalDevice
+from pagelake.storage.devices.memory_device import MemoryDevice
 from pagelake.storage.effects import CreateSchema, CreateTable, DropTable
 from pagelake.storage.environment import Environment
-from pagelake.storage.local_device import LocalDevice
-from pagelake.storage.memory_device import MemoryDevice
 from pagelake.storage.store import Store, record_name
 from tests.unit.storage.builders import TABLE, append, commit, definition, frozen_clock
 from tests.unit.storage.devices import CountingDevice, FullDevice
@@ -31,7 +31,7 @@ from tests.unit.storage.devices import CountingDevice, FullDevice
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pagelake.storage.device import Device
+    from pagelake.storage.devices.device import Device
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import pytest
 
 from pagelake.errors import Closed
 from pagelake.storage.delete_vector import positions_of
+from pagelake.storage.devices.memory_device import MemoryDevice
 from pagelake.storage.effects import CreateSchema, CreateTable, Delete
-from pagelake.storage.memory_device import MemoryDevice
 from pagelake.storage.page import PageKind
 from pagelake.storage.store import Store
 from tests.unit.storage.builders import TABLE, append, commit, definition

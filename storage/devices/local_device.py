@@ -15,7 +15,7 @@ import secrets
 import threading
 from typing import TYPE_CHECKING
 
-from ..errors import NotAStore, OutcomeUnknown, StorageFull, Unavailable
+from ...errors import NotAStore, OutcomeUnknown, StorageFull, Unavailable
 
 if TYPE_CHECKING:
     from pathlib import Path

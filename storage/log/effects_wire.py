@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..errors import Corrupt
-from .effects import (
+from ...errors import Corrupt
+from ..effects import (
     AlterTable,
     Append,
     Column,
@@ -31,8 +31,8 @@ from .effects import (
     View,
     Wire,
 )
-from .page import PageRef
-from .zone_map import ZoneMap
+from ..page import PageRef
+from ..zone_map import ZoneMap
 
 
 def page_to_wire(page: PageRef) -> Wire:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import msgpack
 
-from ..errors import Corrupt
-from .effects import View
+from ...errors import Corrupt
+from ..effects import View
+from ..snapshot import CommitInfo, RowGroupList, Snapshot, TableState
 from .effects_wire import (
     definition_from_wire,
     definition_to_wire,
@@ -22,7 +23,6 @@ from .effects_wire import (
     vector_to_wire,
 )
 from .record import frame, unframe, unpack
-from .snapshot import CommitInfo, RowGroupList, Snapshot, TableState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

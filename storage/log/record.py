@@ -17,11 +17,11 @@ import msgpack
 import pyarrow as pa
 import xxhash
 
-from ..errors import Corrupt, FormatTooNew
+from ...errors import Corrupt, FormatTooNew
 from .effects_wire import from_wire, to_wire
 
 if TYPE_CHECKING:
-    from .effects import Effect
+    from ..effects import Effect
 
 RECORD_FORMAT = 1
 GENESIS_HASH = bytes(32)

@@ -1,0 +1,1 @@
+"""Devices: where bytes live, and stand-ins that fail on purpose."""

@@ -1,0 +1,1 @@
+"""The commit log: records, their wire form, checkpoints."""
