@@ -1,7 +1,7 @@
 # Everything is run from here; needs git, GNU make 3.81 or later and Python 3.11 or later.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check golden bench bars kill clean
+.PHONY: help setup demo test check golden bench bars crash sim clean
 
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -53,8 +53,14 @@ bench: $(STAMP) ## Run the 22 TPC-H queries and time them (SF=1)
 bars: $(STAMP) ## Measure every figure that has a bar (SF=1) and say which are met
 	$(BIN)/pagelake tpch bars --sf $${SF:-1}
 
-kill: $(STAMP) ## Kill and reopen a writing process a thousand times
-	PAGELAKE_KILLS=1000 $(BIN)/python -m pytest tests/crash/test_kill.py
+crash: $(STAMP) ## Run the long crash suite: crash states, kills, bit flips, lost devices (FULL=1: all)
+	$(BIN)/python -m tests.crash.crash_states $(if $(FULL),--full)
+	$(BIN)/python -m tests.crash.flips --count $(if $(FULL),100000,10000)
+	$(BIN)/python -m tests.crash.storm --kills $(if $(FULL),500,50)
+	$(BIN)/python -m tests.crash.lost_devices
+
+sim: $(STAMP) ## Repeat one simulated run bit for bit (SEED=1)
+	$(BIN)/python -m tests.crash.simulate --seed $${SEED:-1}
 
 clean: ## Remove .venv, caches and build output
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis \

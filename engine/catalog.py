@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ..sql import statement as st
+from ..sql.classify import classify
 from ..sql.provider import Relation, RelationColumn, RelationKind, SystemRelation
+from ..sql.references import read_at_schema, read_changes_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from ..storage.effects import View
     from ..storage.snapshot import Snapshot, TableState
     from .kernel import Cursor
 
@@ -19,12 +22,25 @@ DEFAULT_SCHEMA = "main"
 """Where a bare name is looked for that the current schema does not have."""
 
 
-def table_relation(state: TableState) -> Relation:
+CHANGE_COLUMNS = (
+    RelationColumn("change_type", "VARCHAR"),
+    RelationColumn("version", "BIGINT"),
+    RelationColumn("row_id", "BIGINT"),
+)
+"""Columns of a table's changes before its own."""
+
+
+def table_relation(state: TableState, version: int | None = None) -> Relation:
     """A stored table as the planner sees it."""
     definition = state.definition
     columns = tuple(RelationColumn(c.name, c.type) for c in definition.columns)
     return Relation(
-        RelationKind.TABLE, definition.schema, definition.name, columns, key=definition.id
+        RelationKind.TABLE,
+        definition.schema,
+        definition.name,
+        columns,
+        key=definition.id,
+        version=version,
     )
 
 
@@ -39,6 +55,9 @@ class SessionCatalog:
         system: System relations by name.
         temporary: The session's temporary relations: the query of a view, nothing for a table,
             by folded name.
+        past: Finds the snapshot of an earlier version.
+        spliced: Replaces references of Pagelake's own in the text of a view.
+        version: The version that relations are read at; None for that of the statement.
     """
 
     snapshot: Snapshot
@@ -46,6 +65,18 @@ class SessionCatalog:
     database: str
     system: Mapping[str, SystemRelation]
     temporary: Mapping[str, str] = field(default_factory=dict)
+    past: Callable[[int], Snapshot] | None = None
+    spliced: Callable[[str, SessionCatalog], str] | None = None
+    version: int | None = None
+
+    def at(self, version: int) -> SessionCatalog:
+        """The names of an earlier version.
+
+        Raises:
+            SnapshotGone: It can no longer be read.
+        """
+        assert self.past is not None, "this catalog knows the present only"
+        return replace(self, snapshot=self.past(version), temporary={}, version=version)
 
     def resolve(self, parts: Sequence[str]) -> Relation | None:
         """Find a relation by its possibly qualified name, regardless of case."""
@@ -79,16 +110,51 @@ class SessionCatalog:
                 return None
             columns = tuple(RelationColumn(f.name, str(f.type)) for f in relation.schema)
             return Relation(
-                RelationKind.SYSTEM, SYSTEM_SCHEMA, relation.name, columns, key=relation.name
+                RelationKind.SYSTEM,
+                SYSTEM_SCHEMA,
+                relation.name,
+                columns,
+                key=relation.name,
+                version=self.version,
             )
         state = self.snapshot.table(schema, name)
         if state is not None:
-            return table_relation(state)
+            return table_relation(state, self.version)
         view = self.snapshot.view(schema, name)
         if view is None:
-            return None
+            return self._elsewhere(schema, name)
+        sql = view.sql if self.spliced is None else self.spliced(view.sql, self._of_view(view))
         return Relation(
-            RelationKind.VIEW, view.schema, view.name, (), key=view.search_schema, sql=view.sql
+            RelationKind.VIEW,
+            view.schema,
+            view.name,
+            (),
+            key=view.search_schema,
+            sql=sql,
+            version=self.version,
+        )
+
+    def _elsewhere(self, schema: str, name: str) -> Relation | None:
+        """A relation of another version, by the name that its reference was replaced by."""
+        past = read_at_schema(schema)
+        if past is not None and self.past is not None:
+            return self.at(past[0])._find(past[1], name)
+        changes = read_changes_schema(schema)
+        if changes is None or self.past is None:
+            return None
+        since, version, table = changes
+        state = self.past(version).tables.get(table)
+        if state is None:
+            return None
+        columns = (*CHANGE_COLUMNS, *table_relation(state).columns)
+        return Relation(
+            RelationKind.CHANGES,
+            state.definition.schema,
+            name,
+            columns,
+            key=table,
+            version=version,
+            since=since,
         )
 
     def names(self) -> Sequence[str]:
@@ -101,11 +167,15 @@ class SessionCatalog:
         for view in self.snapshot.views.values():
             yield view.name
 
-    def for_view(self, search_schema: str) -> SessionCatalog:
+    def for_view(self, view: Relation) -> SessionCatalog:
         """The catalog in which a view's own text is bound."""
-        return SessionCatalog(
-            self.snapshot, search_schema or self.schema, self.database, self.system
-        )
+        there = self
+        if view.version is not None and view.version != self.version:
+            there = self.at(view.version)
+        return replace(there, schema=view.key or self.schema, temporary={})
+
+    def _of_view(self, view: View) -> SessionCatalog:
+        return replace(self, schema=view.search_schema or self.schema, temporary={})
 
 
 def temporary_relations(cursor: Cursor) -> dict[str, str]:
@@ -116,6 +186,6 @@ def temporary_relations(cursor: Cursor) -> dict[str, str]:
     ).fetchall()
     found: dict[str, str] = {}
     for name, sql in rows:
-        view = st.classify(sql) if sql else None
+        view = classify(sql) if sql else None
         found[name.lower()] = view.query if isinstance(view, st.CreateView) else ""
     return found

@@ -4,6 +4,8 @@
     pagelake query STORE SQL    one result, in any format
     pagelake load STORE TABLE FILE…
     pagelake info STORE
+    pagelake check STORE        is everything as it was written?
+    pagelake backup STORE DEST
     pagelake tpch …
 
 Nothing here imports the engine before a store is opened, so that help comes at once.
@@ -59,11 +61,21 @@ class _StoreGroup(click.Group):
 
     # Name -> (module, attribute, help line): the module is not imported to list the command.
     mounted: ClassVar[dict[str, tuple[str, str, str]]] = {
+        "backup": (
+            "pagelake.engine.cli_backup",
+            "backup",
+            "Copy a store, in use or not, into another directory; again only what is new.",
+        ),
+        "check": (
+            "pagelake.engine.cli_check",
+            "check",
+            "Verify everything in a store, and repair what can be repaired.",
+        ),
         "tpch": (
             "pagelake.tpch.cli",
             "tpch",
             "Generate, load and run the TPC-H benchmark, and compare engines.",
-        )
+        ),
     }
 
     def list_commands(self, ctx: click.Context) -> list[str]:

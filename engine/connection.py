@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import sys
 import weakref
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
 
 from .. import errors
 from ..errors import Closed, InvalidRequest, TypeMismatch
-from ..sql.tokens import quote
+from ..sql.references import At
+from ..sql.tokens import literal, quote
 from ..storage.store import STORE_FORMAT
 from .database import MEMORY, Database
 from .statements import describe
+from .time_travel import version_at
 
 if TYPE_CHECKING:
     import os
@@ -212,17 +216,24 @@ class Connection(Cursor):
     NotSupportedError = errors.NotSupportedError
     Warning = errors.Warning
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, at: At | None = None) -> None:
         super().__init__(database.session())
         self._database = database
+        self._version: int | None = None
         # Closing the database closes its sessions first; a second finalizer would come too late.
         self._finalizer.detach()
         self._finalizer = weakref.finalize(self, database.close)
+        if at is not None:
+            self._version = version_at(self._session, at, self._session.snapshot())
+            self._session.stay_at(self._version)
 
     def cursor(self) -> Cursor:
         """A further cursor with a transaction of its own."""
         self._session.check_usable()
-        return Cursor(self._database.session(), self)
+        session = self._database.session()
+        if self._version is not None:
+            session.stay_at(self._version)
+        return Cursor(session, self)
 
     @property
     def path(self) -> str:
@@ -268,22 +279,62 @@ class Connection(Cursor):
 def connect(
     path: str | os.PathLike[str] = MEMORY,
     *,
+    devices: Sequence[str | os.PathLike[str]] = (),
+    parity: int | None = None,
     read_only: bool = False,
+    at: int | str | datetime | None = None,
     settings: Mapping[str, object] | None = None,
 ) -> Connection:
     """Open a store, created when it does not exist.
 
     Args:
-        path: A directory, or ``:memory:`` for a throw-away store.
+        path: A directory, or ``:memory:`` for a throw-away store; left out with devices.
+        devices: Directories to spread the store over.
+        parity: How many of them may be lost; None for what the store was created with.
         read_only: Refuse changes and create nothing.
+        at: Read everything as of this version, time or tag, and refuse changes; a time without
+            a zone is UTC.
         settings: Settings by name, such as ``{"memory_limit": "4GB"}``.
 
     Raises:
+        SnapshotGone: The version that ``at`` names does not exist, or was reclaimed.
+        UnknownName: There is no tag of that name.
         NotAStore: The path cannot be a store.
         FormatTooNew: A later version of Pagelake wrote it.
         Corrupt: The log is damaged.
     """
-    return Connection(Database(path, read_only=read_only, settings=settings))
+    if at is None:
+        return Connection(
+            Database(path, devices=devices, parity=parity, read_only=read_only, settings=settings)
+        )
+    # Writable where it can be, so that the version is pinned; never so as to create a store.
+    exists = any(Path(root).is_dir() for root in devices or (path,))
+    database = Database(
+        path, devices=devices, parity=parity, read_only=read_only or not exists, settings=settings
+    )
+    try:
+        return Connection(database, _at(at))
+    except BaseException:
+        database.close()
+        raise
+
+
+def _at(at: int | str | datetime) -> At:
+    """What ``connect`` was asked for as the clause of a statement."""
+    match at:
+        case bool():
+            raise InvalidRequest("a version is a number, not a bool")
+        case int():
+            return At("VERSION", str(at))
+        case str():
+            return At("TAG", literal(at))
+        case datetime():
+            moment = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+            return At("TIMESTAMP", literal(moment.isoformat()))
+    raise InvalidRequest(
+        f"cannot read as of a {type(at).__name__}",
+        hint="give a version as a number, a time as a datetime, or the name of a tag",
+    )
 
 
 def append(session: Session, table: str, rows: object) -> int:

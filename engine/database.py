@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
-from ..errors import Error, NotAStore
+from ..errors import Error, InvalidRequest, NotAStore
 from ..extensions.registry import Registry, SystemContext, builtin_registry
 from ..sql.predicate import Constant, Predicate
 from ..sql.provider import ScanRequest, SystemRelation
 from ..storage.devices.local_device import LocalDevice
 from ..storage.devices.memory_device import MemoryDevice
+from ..storage.devices.striped_device import open_striped
 from ..storage.environment import Environment
 from ..storage.hot_directory import HotDirectory
 from ..storage.store import Store
@@ -48,7 +49,9 @@ class Database:
     """An open store with everything that answers SQL over it.
 
     Args:
-        path: A directory, or ``:memory:``.
+        path: A directory, or ``:memory:``; left out when there are devices.
+        devices: Directories to spread the store over.
+        parity: How many of them may be lost; None for what the store was created with.
         read_only: Create and change nothing.
         settings: Settings by name.
         environment: Clock and randomness.
@@ -64,6 +67,8 @@ class Database:
         self,
         path: str | os.PathLike[str] = MEMORY,
         *,
+        devices: Sequence[str | os.PathLike[str]] = (),
+        parity: int | None = None,
         read_only: bool = False,
         settings: Mapping[str, object] | None = None,
         environment: Environment | None = None,
@@ -74,14 +79,28 @@ class Database:
         self.read_only = read_only
         self.settings = Settings(settings)
         self.environment = environment or Environment()
-        self.path, self.name, device = _device(path, read_only=read_only)
-        self.store = Store(device, environment=self.environment, read_only=read_only)
+        self.path, self.name, device = _device(
+            path, devices=devices, parity=parity, read_only=read_only
+        )
+        try:
+            self.store = Store(device, environment=self.environment, read_only=read_only)
+        except BaseException:
+            device.close()
+            raise
+        try:
+            self._assemble(device, registry)
+        except BaseException:
+            self.store.close()
+            raise
+
+    def _assemble(self, device: Device, registry: Registry | None) -> None:
+        """Build what stands on the store."""
         self.kernel = Kernel(self.settings, self.environment)
         directory = HotDirectory(
             device,
             kernel=kernel_version(),
             bytes_max=self.settings.integer("hot_bytes_max"),
-            read_only=read_only,
+            read_only=self.read_only,
         )
         self.hot = HotTier(self.kernel, self.store, self.settings, self.environment, directory)
         self.deltas = Deltas(self.kernel, self.store)
@@ -97,7 +116,7 @@ class Database:
         self.maintenance = Maintenance(self)
         self.abandoned: deque[Callable[[], None]] = deque()
         self._sessions: weakref.WeakSet[Session] = weakref.WeakSet()
-        if not read_only:
+        if not self.read_only:
             # Hot segments may have been deleted since, or be those of another kernel version.
             self.maintenance.wake()
 
@@ -133,7 +152,7 @@ class Database:
     def _system_at(self, snapshot: Snapshot) -> dict[str, SystemRelation]:
         context = SystemContext(
             self.store, snapshot, lambda: self._hot_rows(snapshot), self.log.rows,
-            self._setting_rows,
+            self._setting_rows, lambda: self.maintenance.log.rows(),
         )  # fmt: skip
         return {name: make(context) for name, make in self._factories.items()}
 
@@ -245,12 +264,30 @@ class _SystemSource:
         yield from whole.to_batches()
 
 
-def _device(path: str | os.PathLike[str], *, read_only: bool) -> tuple[str, str, Device]:
+def _device(
+    path: str | os.PathLike[str],
+    *,
+    devices: Sequence[str | os.PathLike[str]],
+    parity: int | None,
+    read_only: bool,
+) -> tuple[str, str, Device]:
     """The device of a path, with the path and the name that the store answers to."""
     text = os.fspath(path)
+    if devices:
+        if text != MEMORY:
+            raise InvalidRequest("a store over devices has no path", hint="give the devices only")
+        roots = [_root(os.fspath(device)) for device in devices]
+        striped = open_striped(roots, parity, create=not read_only)
+        return str(roots[0]), roots[0].stem or "pagelake", striped
+    if parity is not None:
+        raise InvalidRequest("parity needs devices", hint="name them: devices=[…]")
     if text == MEMORY:
         return MEMORY, "memory", MemoryDevice()
+    root = _root(text)
+    return str(root), root.stem or "pagelake", LocalDevice(root, create=not read_only)
+
+
+def _root(text: str) -> Path:
     if not text or "\0" in text:
         raise NotAStore("a store needs a path", hint="name a directory, or :memory:")
-    root = Path(text).expanduser().absolute()
-    return str(root), root.stem or "pagelake", LocalDevice(root, create=not read_only)
+    return Path(text).expanduser().absolute()

@@ -1,33 +1,64 @@
-"""Background work: checkpoints and hot segments, done where nobody waits.
+"""Background work: sealing, compaction, checkpoints, hot segments, reclaiming.
 
-One thread a database, woken by commits. Whatever it does is derived: it may fail, be
-interrupted or be done twice by two processes, and nothing is lost.
+    commit -> wake -> seal -> compact -> checkpoint -> build hot segments -> reclaim
+
+One thread a database, woken by commits; of the processes on one store, one at a time writes row
+groups anew. Whatever is done may fail, be interrupted or be done twice by two processes, and
+nothing is lost: each step is a transaction that yields to those of users, or is derived.
 """
 
 from __future__ import annotations
 
 import threading
-from contextlib import suppress
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import duckdb
 
-from ..errors import Error
+from ..errors import Conflict, Error
+from ..storage.maintenance.compaction import rewrite
+from ..storage.maintenance.plan import (
+    SEAL_GROUPS_MIN,
+    SEAL_IDLE_GROUPS_MIN,
+    Step,
+    plan_compaction,
+    plan_sealing,
+    unsorted_columns,
+)
+from .background.pace import Pace, lower_priority
+from .background.task_log import TaskLog
+from .leaves.hot_tier import HOT_ROWS_MIN
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from ..storage.devices.device import Hold
     from ..storage.effects import RowGroup
     from ..storage.hot_directory import HotFile
     from ..storage.snapshot import TableState
+    from .background.task_log import TaskRun
     from .database import Database
     from .leaves.hot_tier import HotWriter
 
 _QUIET_S = 0.5
-"""How long commits must have ceased before a hot segment is built, so that one build serves
-many of them."""
+"""How long after a commit work begins, so that one turn serves many commits."""
+_IDLE_S = 10.0
+"""How long commits must have ceased before small leftovers are sealed too."""
+_BATCH_ROWS_MAX = 4_000_000
+"""Rows that one compaction transaction writes anew at most; fewer after a conflict."""
+_CONFLICTS_MAX = 4
+"""Conflicts after which a table is left alone for a while, or a caller is told."""
+_REST_S = 30.0
+"""How long a table is left alone that others change too fast."""
+_RECLAIM_EVERY_S = 60.0
+"""How often space is looked for that nobody can reach any more."""
+_LEASE = "leases/maintenance"
 
 
 class Maintenance:
-    """The background thread of a database.
+    """The background thread of a database, and its work for the foreground.
 
     Args:
         database: What it looks after.
@@ -40,11 +71,21 @@ class Maintenance:
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self._building = threading.Lock()
+        self._rewriting = threading.Lock()
+        self._waiting = 0
         self._writer: HotWriter | None = None
+        self._executor: ThreadPoolExecutor | None = None
+        self._planned: dict[str, tuple[int, bool]] = {}
+        self._resting: dict[str, float] = {}
+        self._reclaimed = time.monotonic()
+        self._pace = Pace(self._rate, self._stop)
+        self.log = TaskLog(database.environment)
 
     def wake(self) -> None:
         """Note that something was committed."""
         if self._stop.is_set() or self._wake.is_set():
+            return
+        if not self._database.environment.threads:
             return
         with self._lock:
             if self._thread is None:
@@ -54,17 +95,55 @@ class Maintenance:
                 self._thread.start()
         self._wake.set()
 
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            self._wake.wait()
-            if self._stop.wait(_QUIET_S):
-                return
-            self._wake.clear()
-            with suppress(Error, OSError, duckdb.Error):
-                if self._database.store.checkpoint_due:
-                    self._database.store.checkpoint()
-                self.build_all()
-                self._forget_dropped()
+    def close(self) -> None:
+        """Stop; work under way is given up."""
+        self._stop.set()
+        self._wake.set()
+        writer = self._writer
+        if writer is not None:
+            with suppress(duckdb.Error):
+                writer.interrupt()
+        if self._thread is not None:
+            self._thread.join()
+        if self._executor is not None:
+            self._executor.shutdown()
+
+    # In the foreground
+
+    def seal(self, table: str | None = None) -> int:
+        """Put inlined row groups together on pages; returns the rows written.
+
+        Args:
+            table: Table id; None is all tables.
+
+        Raises:
+            Conflict: Others changed the table again and again.
+        """
+        with self._foreground():
+            return sum(
+                self._rewrite_all(t, "seal", lambda s: plan_sealing(s, groups_min=1), self._stopped)
+                for t in self._tables(table)
+            )
+
+    def compact(self, table: str | None = None) -> int:
+        """Leave deleted rows out, merge small row groups, sort clustered tables.
+
+        Args:
+            table: Table id; None is all tables.
+
+        Returns:
+            Rows written; 0 for tables in good shape.
+
+        Raises:
+            Conflict: Others changed the table again and again.
+        """
+        with self._foreground():
+            return sum(
+                self._rewrite_all(
+                    t, "compact", lambda s: plan_compaction(s, eager=True), self._stopped
+                )
+                for t in self._tables(table)
+            )
 
     def build_all(self) -> int:
         """Build the hot segments that are missing; returns how many were built."""
@@ -81,7 +160,8 @@ class Maintenance:
                     if not groups or groups[0].id in tried:
                         break
                     tried.add(groups[0].id)
-                    file = self._build(state, groups)
+                    with self.log.task("hot build", state.definition) as run:
+                        file = self._build(state, groups, run)
                     if file is None:
                         break
                     hot.drop_superseded(state, file)
@@ -90,11 +170,130 @@ class Maintenance:
             self._database.router.invalidate()
         return built
 
+    @contextmanager
+    def _foreground(self) -> Iterator[None]:
+        """Take the place of the background, which hurries up meanwhile."""
+        with self._lock:
+            self._waiting += 1
+        try:
+            with self._rewriting:
+                yield
+        finally:
+            with self._lock:
+                self._waiting -= 1
+
+    def _tables(self, table: str | None) -> list[str]:
+        return [table] if table is not None else list(self._database.store.snapshot().tables)
+
+    def _rate(self) -> float:
+        return 0.0 if self._waiting else self._database.settings.integer("maintenance_mbps") * 1e6
+
+    def _stopped(self, _bytes: int) -> None:
+        Pace(lambda: 0.0, self._stop)(0)
+
+    # In the background
+
+    def _run(self) -> None:
+        lower_priority()
+        leftovers = True
+        while not self._stop.is_set():
+            idle = not self._wake.wait(_IDLE_S if leftovers else None)
+            if not idle:
+                if self._stop.wait(_QUIET_S):
+                    return
+                self._wake.clear()
+            leftovers = not idle
+            if self._database.settings.get("background_maintenance"):
+                self._turn(idle=idle)
+
+    def _turn(self, *, idle: bool) -> None:
+        if self._database.read_only:
+            return
+        for task in (
+            lambda: self._tidy(idle=idle),
+            self._checkpoint,
+            self.build_all,
+            self._forget_dropped,
+            self._reclaim,
+        ):
+            # One task that fails must not keep the others from being done.
+            with suppress(Error, OSError, duckdb.Error):
+                if not self._stop.is_set():
+                    task()
+
+    def _tidy(self, *, idle: bool) -> None:
+        """Seal and compact what has changed since it was last looked at."""
+        due: dict[str, tuple[str, Callable[[TableState], list[Step]]]] = {}
+        snapshot = self._database.store.snapshot()
+        groups_min = SEAL_IDLE_GROUPS_MIN if idle else SEAL_GROUPS_MIN
+
+        def sealing(state: TableState) -> list[Step]:
+            return plan_sealing(state, groups_min=groups_min)
+
+        now = time.monotonic()
+        for table, state in snapshot.tables.items():
+            if self._planned.get(table) == (state.changed, idle) or now < self._resting.get(
+                table, 0.0
+            ):
+                continue
+            if sealing(state):
+                due[table] = ("seal", sealing)
+            elif plan_compaction(state):
+                due[table] = ("compact", plan_compaction)
+            else:
+                self._planned[table] = (state.changed, idle)
+        if not due:
+            return
+        with self._lease() as mine:
+            if not mine:
+                return
+            for table, (task, plan) in due.items():
+                with self._rewriting, suppress(Conflict):
+                    self._rewrite_all(table, task, plan, self._pace, background=True)
+        if not self._stop.is_set():
+            self._wake.set()  # what was sealed may now be worth merging
+
+    @contextmanager
+    def _lease(self) -> Iterator[bool]:
+        """Be the one process that tidies up; costs nothing but speed if two are."""
+        device = self._database.store.device
+        hold: Hold | None = None
+        try:
+            hold = device.hold(_LEASE, b"")
+        except FileExistsError:
+            device.held(_LEASE.partition("/")[0])  # removes what a dead process left
+        try:
+            yield hold is not None
+        finally:
+            if hold is not None:
+                hold.release()
+
+    def _checkpoint(self) -> None:
+        if self._database.store.checkpoint_due:
+            with self.log.task("checkpoint"):
+                self._database.store.checkpoint()
+        if self._database.store.fold_due:
+            with self.log.task("fold"):
+                self._database.store.fold()
+
+    def _reclaim(self) -> None:
+        if time.monotonic() - self._reclaimed < _RECLAIM_EVERY_S:
+            return
+        self._reclaimed = time.monotonic()
+        keep_us = int(self._database.settings.seconds("snapshots_keep") * 1e6)
+        with self._lease() as mine:
+            if mine:
+                with self.log.task("reclaim"):
+                    self._database.store.reclaim(keep_us=keep_us)
+
     def _forget_dropped(self) -> None:
         """Drop what was derived from tables that are gone."""
         database = self._database
         present = set(database.store.snapshot().tables)
         database.deltas.forget_tables(present)
+        for known in (self._planned, self._resting):
+            for table in known.keys() - present:
+                known.pop(table)
         if database.hot.directory.writable:
             gone = [f for f in database.hot.directory.files().values() if f.table not in present]
             for file in gone:
@@ -102,24 +301,118 @@ class Maintenance:
             if gone:
                 database.router.invalidate()
 
-    def _build(self, state: TableState, groups: list[RowGroup]) -> HotFile | None:
+    # Rewriting
+
+    def _rewrite_all(
+        self,
+        table: str,
+        task: str,
+        plan: Callable[[TableState], list[Step]],
+        pace: Callable[[int], None],
+        *,
+        background: bool = False,
+    ) -> int:
+        """Carry out a table's plan in transactions of bounded size; returns the rows written.
+
+        Raises:
+            Conflict: Others changed the same row groups again and again.
+        """
+        store = self._database.store
+        state = store.snapshot().tables.get(table)
+        steps = [] if state is None else plan(state)
+        if state is None or not steps:
+            return 0
+        rows_max, conflicts = _BATCH_ROWS_MAX, 0
+        with self.log.task(steps[0].task if task == "compact" else task, state.definition) as run:
+            left_out = unsorted_columns(state.definition)
+            if left_out:
+                run.message = f"not sorted by {', '.join(left_out)}: the type has no order"
+            while steps:
+                batch = _batch(steps, rows_max)
+                try:
+                    done = rewrite(
+                        store, table, batch, pace=pace,
+                        executor=self._background_executor() if background else None,
+                        derive=lambda state, groups: self._derive(state, groups, pace),
+                    )  # fmt: skip
+                except Conflict:
+                    conflicts += 1
+                    if conflicts > _CONFLICTS_MAX:
+                        self._resting[table] = time.monotonic() + _REST_S
+                        raise
+                    # A smaller transaction is over sooner, and meets fewer others.
+                    rows_max //= 4
+                    state = store.snapshot().tables.get(table)
+                    steps = [] if state is None else plan(state)
+                    continue
+                except (Error, OSError):
+                    # A damaged page is not read again and again.
+                    self._resting[table] = time.monotonic() + _REST_S
+                    raise
+                run.count(done)
+                steps = steps[len(batch) :]
+                if background and self._waiting:
+                    break
+            self._drop_empty_segments(table)
+        return run.rows
+
+    def _background_executor(self) -> ThreadPoolExecutor:
+        """One thread that encodes; started by the background thread, it has its priority."""
+        if self._executor is None:
+            self._executor = ThreadPoolExecutor(1, thread_name_prefix="pagelake-background")
+        return self._executor
+
+    def _derive(
+        self, state: TableState, groups: Sequence[RowGroup], pace: Callable[[int], None]
+    ) -> None:
+        """Build the hot segment of new row groups before they are committed.
+
+        Queries would otherwise find that the rows of a hot table are no longer hot.
+        """
+        hot = self._database.hot
+        if sum(group.rows for group in groups) < HOT_ROWS_MIN or not hot.directory.writable:
+            return
+        with (
+            suppress(OSError, duckdb.Error),
+            self.log.task("hot build", state.definition) as run,
+            self._building,
+        ):
+            self._build(state, list(groups), run, pace)
+
+    def _drop_empty_segments(self, table: str) -> None:
+        state = self._database.store.snapshot().tables.get(table)
+        if state is not None and self._database.hot.drop_unused(state):
+            self._database.router.invalidate()
+
+    def _build(
+        self,
+        state: TableState,
+        groups: list[RowGroup],
+        run: TaskRun,
+        pace: Callable[[int], None] | None = None,
+    ) -> HotFile | None:
         """Build one segment, in a way that ``close`` can interrupt."""
         hot = self._database.hot
         with hot.writer(state.definition) as writer:
             self._writer = writer
             try:
-                hot.fill(writer, state, groups)
-                return writer.publish(groups, state)
+                hot.fill(writer, state, groups, pace)
+                file = writer.publish(groups, state)
             finally:
                 self._writer = None
+        run.rows = sum(group.rows for group in groups)
+        run.bytes_read = sum(group.stored_bytes for group in groups)
+        run.bytes_written = 0 if file is None else file.bytes
+        return file
 
-    def close(self) -> None:
-        """Stop; a build under way is given up."""
-        self._stop.set()
-        self._wake.set()
-        writer = self._writer
-        if writer is not None:
-            with suppress(duckdb.Error):
-                writer.interrupt()
-        if self._thread is not None:
-            self._thread.join()
+
+def _batch(steps: Sequence[Step], rows_max: int) -> list[Step]:
+    """Steps from the first on, as many as one transaction should carry out."""
+    batch: list[Step] = []
+    rows = 0
+    for step in steps:
+        if batch and rows + step.rows > rows_max:
+            break
+        batch.append(step)
+        rows += step.rows
+    return batch

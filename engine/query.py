@@ -13,9 +13,12 @@ import duckdb
 from ..errors import Error, Interrupted, ParseError, UnknownName
 from ..sql import statement as st
 from ..sql.binder import bind
+from ..sql.classify import classify
 from ..sql.logical import LogicalPlan
 from ..sql.names import close_matches
 from ..sql.optimizer import optimize
+from ..sql.provider import RelationKind
+from ..sql.references import without_versions
 from ..sql.tokens import tokenize
 from ..storage.row_group import stored_schema
 from .caller_scope import find_object, names_in_scope
@@ -23,6 +26,7 @@ from .kernel_errors import is_hot_damage
 from .plan_cache import Plan
 from .result import Execution, Result, Timing
 from .statements.fast_insert import compile_insert
+from .time_travel import Spliced, splice
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,9 +44,11 @@ _KERNEL_NAMES = re.compile(r"^(duckdb_|pragma_|sqlite_|pg_)", re.IGNORECASE)
 _KERNEL_SCHEMAS = {"information_schema", "pg_catalog"}
 _OWN_SYNTAX = re.compile(
     r"^\s*(SAVEPOINT|RELEASE|ROLLBACK\s+(TRANSACTION\s+|WORK\s+)?TO|CALL|SHOW|DESC|DESCRIBE|USE"
-    r"|SET|RESET|START|END)\b",
-    re.IGNORECASE,
+    r"|SET|RESET|START|BEGIN|END|RESTORE|(CREATE|DROP)\s+TAG)\b"
+    r"|^\s*CREATE\b.*\b(CLONE|CLUSTER\s+BY)\b|^\s*ALTER\b.*\bCLUSTER\s+BY\b",
+    re.IGNORECASE | re.DOTALL,
 )
+_VIEW = re.compile(r"^\s*CREATE\s+(OR\s+REPLACE\s+)?VIEW\b", re.IGNORECASE)
 
 
 def make_plan(session: Session, text: str, snapshot: Snapshot | None = None) -> Plan:
@@ -58,18 +64,13 @@ def make_plan(session: Session, text: str, snapshot: Snapshot | None = None) -> 
         UnknownName: It names a relation that does not exist.
     """
     snapshot = snapshot or session.snapshot()
-    if not _OWN_SYNTAX.match(text):
-        try:
-            session.database.kernel.statement_kind(text)
-        except duckdb.Error as error:
-            raise session.translate(error, text) from error
     catalog = session.catalog(snapshot)
-    sql = without_database(text, session.database.name, catalog)
-    statement = st.classify(sql)
+    sql, lasting = _for_kernel(session, text, catalog)
+    statement = classify(sql)
     plan = Plan(text, statement, snapshot.catalog_version, sql=sql)
     if isinstance(statement, st.Query):
         plan.logical = optimize(bind(plan.sql, catalog))
-        plan.cacheable = not plan.logical.foreign
+        plan.cacheable = lasting and not plan.logical.foreign
     elif isinstance(statement, st.Insert):
         plan.cacheable = False
         target = None if session.is_temporary(statement.target) else snapshot.table(
@@ -82,6 +83,31 @@ def make_plan(session: Session, text: str, snapshot: Snapshot | None = None) -> 
     else:
         plan.cacheable = False
     return plan
+
+
+def _for_kernel(session: Session, text: str, catalog: SessionCatalog) -> tuple[str, bool]:
+    """A statement's text as the kernel understands it, and whether it means the same next time.
+
+    Raises:
+        ParseError: The text is not SQL.
+    """
+    if _OWN_SYNTAX.match(text):
+        reads = isinstance(classify(text), st.Query | st.CreateTable)
+        spliced = splice(session, text, catalog) if reads else Spliced(text)
+        sql = without_database(spliced.sql, session.database.name, catalog)
+        return sql, spliced.lasting
+    _check_syntax(session, without_versions(text))
+    spliced = splice(session, text, catalog)
+    # A view keeps its references to versions, and its tags mean what they mean when it is read.
+    kept = text if _VIEW.match(text) else spliced.sql
+    return without_database(kept, session.database.name, catalog), spliced.lasting
+
+
+def _check_syntax(session: Session, sql: str) -> None:
+    try:
+        session.database.kernel.statement_kind(sql)
+    except duckdb.Error as error:
+        raise session.translate(error, sql) from error
 
 
 def _qualified(session: Session, name: Name) -> tuple[str, str]:
@@ -163,11 +189,23 @@ def _translated(session: Session, error: BaseException, text: str) -> BaseExcept
 class OpenRoute:
     """A kernel cursor on which a statement's names resolve, until it is closed."""
 
-    __slots__ = ("_kind", "_names", "_primary", "_registered", "_route", "_session", "cursor")
+    __slots__ = (
+        "_kind",
+        "_names",
+        "_pinned",
+        "_primary",
+        "_registered",
+        "_route",
+        "_session",
+        "cursor",
+    )
 
-    def __init__(self, session: Session, route: Route, *, primary: bool) -> None:
+    def __init__(
+        self, session: Session, route: Route, pinned: Sequence[int], *, primary: bool
+    ) -> None:
         self._session = session
         self._route = route
+        self._pinned = pinned
         self._kind = (session.schema, session.kernel_settings)
         self._names: list[str] = []
         self._primary = primary
@@ -215,6 +253,7 @@ class OpenRoute:
             self._route.give_back(cursor, self._registered, self._kind)
         finally:
             self._session.database.router.release(self._route)
+            unpin(self._session, self._pinned)
 
 
 def open_route(
@@ -239,12 +278,22 @@ def open_route(
     """
     objects = _caller_objects(session, logical.foreign, frame)
     router = session.database.router
-    route = router.hold(snapshot, session.private)
+    pinned = pin(session, logical, snapshot)
+    transaction = session.transactions.current
+    if transaction is not None:
+        for leaf in logical.leaves:
+            if leaf.relation.kind is RelationKind.TABLE and leaf.relation.version is None:
+                transaction.note_read(leaf.relation.key)
     try:
-        route.ensure(logical)
-        opened = OpenRoute(session, route, primary=primary or session.has_kernel_state)
+        route = router.hold(snapshot, session.private)
+        try:
+            route.ensure(logical.relations)
+            opened = OpenRoute(session, route, pinned, primary=primary or session.has_kernel_state)
+        except BaseException:
+            router.release(route)
+            raise
     except BaseException:
-        router.release(route)
+        unpin(session, pinned)
         raise
     try:
         for name, value in objects.items():
@@ -253,6 +302,36 @@ def open_route(
         opened.close(drained=False)
         raise
     return opened
+
+
+def pin(session: Session, logical: LogicalPlan, snapshot: Snapshot) -> tuple[int, ...]:
+    """Keep what a plan reads from being reclaimed, by any process, until ``unpin``.
+
+    Raises:
+        SnapshotGone: It was reclaimed already.
+    """
+    store = session.database.store
+    versions = {snapshot.version}
+    for relation in logical.relations:
+        if relation.version is not None:
+            first = relation.since - 1 if relation.kind is RelationKind.CHANGES else None
+            versions |= {relation.version} if first is None else {relation.version, first}
+    pinned: list[int] = []
+    try:
+        for version in versions:
+            store.pins.pin(version)
+            pinned.append(version)
+            store.require_kept(version)
+    except BaseException:
+        unpin(session, pinned)
+        raise
+    return tuple(pinned)
+
+
+def unpin(session: Session, pinned: Sequence[int]) -> None:
+    """Let go of versions that ``pin`` kept."""
+    for version in pinned:
+        session.database.store.pins.unpin(version)
 
 
 def _caller_objects(

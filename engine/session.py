@@ -37,8 +37,9 @@ from .guard import Guard
 from .kernel_errors import is_hot_damage, located, translate
 from .result import Result, Timing
 from .settings import KERNEL_SETTINGS, SETTINGS, Settings
-from .statements import copy, ddl, describe, explain, insert, modify
+from .statements import call, copy, ddl, describe, explain, insert, modify, versions
 from .statements.change import Change
+from .time_travel import splice
 from .transactions import Transactions
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ class Session:
         self._primary: Cursor | None = None
         self._kernel_settings: tuple[tuple[str, str], ...] = ()
         self.transactions = Transactions(database)
+        self._past: Snapshot | None = None
         self._lock = threading.RLock()
         self._closed = False
 
@@ -125,7 +127,7 @@ class Session:
                     return self._writing("INSERT", lambda t: self._insert_fast(t, plan, rows))
             own = not self.transactions.is_open
             if own:
-                self.transactions.control(st.TransactionControl("BEGIN"))
+                self._control(st.TransactionControl("BEGIN"))
             try:
                 counts = []
                 for parameters in rows:
@@ -134,10 +136,10 @@ class Session:
                     counts.append(result.rowcount)
             except BaseException:
                 if own:
-                    self.transactions.control(st.TransactionControl("ROLLBACK"))
+                    self._control(st.TransactionControl("ROLLBACK"))
                 raise
             if own:
-                self.transactions.control(st.TransactionControl("COMMIT"))
+                self._control(st.TransactionControl("COMMIT"))
             return Result(None, count=sum(c for c in counts if c > 0))
 
     def _insert_fast(self, transaction: Transaction, plan: Plan, rows: list[object]) -> Result:
@@ -194,7 +196,10 @@ class Session:
         return plan, cached
 
     def _is_current(self, plan: Plan) -> bool:
-        return not self.temporary and plan.catalog_version == self.snapshot().catalog_version
+        if self.temporary:
+            return False
+        # Names are looked up only; a query that answers from the snapshot sees to its durability.
+        return plan.catalog_version == self.transactions.latest.catalog_version
 
     def _dispatch(
         self,
@@ -231,6 +236,8 @@ class Session:
                 self.has_kernel_state = True
             case st.CreateTable():
                 result = writing("CREATE TABLE", lambda c: ddl.create_table(c, statement))
+            case st.CloneTable() | st.RestoreTable() | st.CreateTag() | st.DropTag():
+                result = writing(versions.verb(statement), lambda c: versions.run(c, statement))
             case st.Drop() if any(self.is_temporary(name) for name in statement.names):
                 result = self._passthrough(plan.sql, parameters)
             case st.Alter() if self.is_temporary(statement.name):
@@ -243,27 +250,30 @@ class Session:
             case st.Show() | st.Describe():
                 result = describe.describe(self, statement)
             case st.TransactionControl():
-                self.transactions.control(statement)
+                self._control(statement)
                 result = Result(None)
             case st.SetOption():
                 result = self._set(statement)
             case st.Use():
                 result = self._use(statement)
             case st.Call():
-                result = self._call(statement)
+                result = call.call(self, statement)
             case st.Other():
                 raise Unsupported(f"{statement.verb} is not supported", construct=statement.verb)
             case _:
                 raise Unsupported(f"{type(statement).__name__} is not supported")
-        total = (time.perf_counter() - begun) * 1e3
+        self._note(plan, result, timing, begun)
+        return result
+
+    def _note(self, plan: Plan, result: Result, timing: Timing, begun: float) -> None:
+        """Tell the query log of a statement that was run."""
         result.timing.planning_ms += timing.planning_ms
         result.timing.kernel_ms += timing.kernel_ms
-        result.timing.total_ms += total
+        result.timing.total_ms += (time.perf_counter() - begun) * 1e3
         entry = self.database.log.begin(
             plan.text, self.database.store.known_version, plan_cached=False, timing=result.timing
         )
         self.database.log.end(entry, result.rowcount, None)
-        return result
 
     def translate(self, error: BaseException, sql: str) -> Error:
         """A kernel error as one of Pagelake's, with suggestions from the present catalog."""
@@ -278,7 +288,21 @@ class Session:
 
     def snapshot(self) -> Snapshot:
         """What the session sees now: its transaction's snapshot, or the newest."""
-        return self.transactions.snapshot
+        return self._past or self.transactions.snapshot
+
+    def stay_at(self, version: int) -> None:
+        """Read everything as of a version from now on, which stays readable meanwhile.
+
+        Raises:
+            SnapshotGone: There is no such version, or it was reclaimed.
+        """
+        store = self.database.store
+        store.pins.pin(version)
+        try:
+            self._past = store.snapshot_at(version)
+        except BaseException:
+            store.pins.unpin(version)
+            raise
 
     @property
     def private(self) -> str:
@@ -293,6 +317,8 @@ class Session:
             self.database.name,
             self.database.system,
             self.temporary,
+            self.database.store.snapshot_at,
+            lambda sql, catalog: splice(self, sql, catalog).sql,
         )
 
     def is_temporary(self, name: Name) -> bool:
@@ -345,8 +371,51 @@ class Session:
 
     def _writing(self, operation: str, change: Callable[[Transaction], Result]) -> Result:
         """Run a change in the open transaction, or in one of its own that is retried."""
+        self.require_present(operation)
         patience_s = self.settings.seconds("lock_timeout")
-        return self.transactions.write(operation, patience_s, change)
+        alone = not self.transactions.explicit
+
+        def signed(transaction: Transaction) -> Result:
+            if alone:
+                self._sign(transaction)
+                if self.settings.get("default_transaction_isolation") == "serializable":
+                    transaction.make_serializable()
+            return change(transaction)
+
+        result = self.transactions.write(operation, patience_s, signed)
+        if alone:
+            self.settings.reset("commit_message")
+        return result
+
+    def _control(self, control: st.TransactionControl) -> None:
+        """Run BEGIN, COMMIT and the like."""
+        opened = self.transactions.current
+        if control.verb == "COMMIT" and opened is not None:
+            self._sign(opened)
+        self.transactions.control(control)
+        if control.verb == "COMMIT":
+            self.settings.reset("commit_message")
+        if control.verb == "BEGIN" and (begun := self.transactions.current) is not None:
+            level = control.isolation or self.settings.get("default_transaction_isolation")
+            if level == "serializable":
+                begun.make_serializable()
+
+    def _sign(self, transaction: Transaction) -> None:
+        """Give a transaction the author and the message that the user has set."""
+        transaction.author = str(self.settings.get("author")) or None
+        transaction.message = str(self.settings.get("commit_message")) or None
+
+    def require_present(self, operation: str) -> None:
+        """Refuse a change where the past is read.
+
+        Raises:
+            Denied: The connection was opened as of a version.
+        """
+        if self._past is not None:
+            raise Denied(
+                f"{operation}: the connection reads version {self._past.version}",
+                hint="connect without at to change something",
+            )
 
     def abort(self, kind: str) -> None:
         """An error inside an explicit transaction aborts it, as in DuckDB."""
@@ -363,21 +432,21 @@ class Session:
         self.check_usable()
         with self._lock:
             if not self.transactions.is_open:
-                self.transactions.control(st.TransactionControl("BEGIN"))
+                self._control(st.TransactionControl("BEGIN"))
 
     def commit(self) -> None:
         """COMMIT, if a transaction is open."""
         self.check_usable()
         with self._lock:
             if self.transactions.is_open:
-                self.transactions.control(st.TransactionControl("COMMIT"))
+                self._control(st.TransactionControl("COMMIT"))
 
     def rollback(self) -> None:
         """ROLLBACK, if a transaction is open."""
         self.check_usable()
         with self._lock:
             if self.transactions.is_open:
-                self.transactions.control(st.TransactionControl("ROLLBACK"))
+                self._control(st.TransactionControl("ROLLBACK"))
 
     # State
 
@@ -433,21 +502,6 @@ class Session:
                 suggestions=close_matches(parts[-1], snapshot.schemas),
             )
         self.schema = found
-        return Result(None)
-
-    def _call(self, statement: st.Call) -> Result:
-        match statement.procedure:
-            case "pagelake.checkpoint":
-                self.database.store.checkpoint()
-            case "pagelake.build_hot_segments":
-                self.database.maintenance.build_all()
-            case name:
-                procedures = ["pagelake.checkpoint", "pagelake.build_hot_segments"]
-                raise UnknownName(
-                    f'there is no procedure "{name}"',
-                    name=name,
-                    suggestions=close_matches(name, procedures),
-                )
         return Result(None)
 
     # The session's own kernel connection
@@ -509,6 +563,8 @@ class Session:
                 self.transactions.end()
             if self._primary is not None:
                 self._primary.close()
+            if self._past is not None:
+                self.database.store.pins.unpin(self._past.version)
 
 
 def _refuse_parameters(parameters: object) -> None:

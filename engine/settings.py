@@ -23,8 +23,9 @@ _UNITS: Final = {
     "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40,
 }  # fmt: skip
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*")
-_DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|min|h|)\s*")
-_SECONDS: Final = {"": 1.0, "s": 1.0, "ms": 0.001, "min": 60.0, "h": 3600.0}
+_DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|min|h|d|)\s*")
+_SECONDS: Final = {"": 1.0, "s": 1.0, "ms": 0.001, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_SWITCH: Final = {"true": True, "on": True, "1": True, "false": False, "off": False, "0": False}
 
 
 def _size(value: object) -> int:
@@ -52,8 +53,29 @@ def _count(value: object) -> int:
     return count
 
 
-def _directory(value: object) -> str:
+def _rate(value: object) -> int:
+    rate = int(str(value))
+    if rate < 0:
+        raise ValueError("a number from 0 up")
+    return rate
+
+
+def _switch(value: object) -> bool:
+    switched = _SWITCH.get(str(value).lower())
+    if switched is None:
+        raise ValueError("true or false")
+    return switched
+
+
+def _text(value: object) -> str:
     return str(value)
+
+
+def _isolation(value: object) -> str:
+    level = str(value).lower()
+    if level not in {"snapshot", "serializable"}:
+        raise ValueError("snapshot or serializable")
+    return level
 
 
 def _memory_bytes() -> int:
@@ -98,7 +120,7 @@ SETTINGS: Final[dict[str, Setting]] = {
         ),
         Setting(
             "temp_directory",
-            _directory,
+            _text,
             lambda: str(Path(tempfile.gettempdir()) / f"pagelake-{os.getpid()}"),
             "path",
             "Where queries larger than memory spill; removed when the database closes.",
@@ -138,11 +160,63 @@ SETTINGS: Final[dict[str, Setting]] = {
             shared=False,
         ),
         Setting(
+            "default_transaction_isolation",
+            _isolation,
+            lambda: "snapshot",
+            "isolation level",
+            "What a transaction gets that does not say: snapshot, or serializable, which also "
+            "fails where what it read was changed by others.",
+            shared=False,
+        ),
+        Setting(
+            "author",
+            _text,
+            lambda: "",
+            "text",
+            "Who makes the commits of this connection, as pagelake.snapshots shows it.",
+            shared=False,
+        ),
+        Setting(
+            "commit_message",
+            _text,
+            lambda: "",
+            "text",
+            "What the next commit is for, as pagelake.snapshots shows it; empty again after it.",
+            shared=False,
+        ),
+        Setting(
             "plan_cache_entries",
             _count,
             lambda: 512,
             "plans",
             "Plans remembered by statement text: a repeated statement is not planned again.",
+            shared=True,
+        ),
+        Setting(
+            "background_maintenance",
+            _switch,
+            lambda: True,
+            "switch",
+            "Seal, compact, checkpoint, build hot segments and reclaim in the background; without "
+            "it these happen by CALL only.",
+            shared=True,
+        ),
+        Setting(
+            "maintenance_mbps",
+            _rate,
+            lambda: 64,
+            "megabytes per second",
+            "How much background compaction reads and writes, so that queries hardly notice it; "
+            "0 means no limit.",
+            shared=True,
+        ),
+        Setting(
+            "snapshots_keep",
+            _seconds,
+            lambda: 7 * 86400.0,
+            "seconds",
+            "How long past snapshots stay readable before background maintenance reclaims what "
+            "only they need.",
             shared=True,
         ),
     )

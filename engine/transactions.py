@@ -62,11 +62,23 @@ class Transactions:
         return self._open is not None and self._open.aborted
 
     @property
+    def current(self) -> Transaction | None:
+        """The open transaction, be it of a single statement."""
+        return None if self._open is None else self._open.transaction
+
+    @property
     def snapshot(self) -> Snapshot:
         """The open transaction's snapshot, or the newest committed one."""
         if self._open is not None:
             return self._open.transaction.snapshot
         return self._database.store.snapshot()
+
+    @property
+    def latest(self) -> Snapshot:
+        """As ``snapshot``, but nothing may be answered from it: see ``Head.latest``."""
+        if self._open is not None:
+            return self._open.transaction.snapshot
+        return self._database.store.head.latest()
 
     @property
     def private(self) -> str:
@@ -98,7 +110,7 @@ class Transactions:
             return change(self._open.transaction)
         patience = time.monotonic() + lock_timeout_s
         while True:
-            transaction = database.store.begin()
+            transaction = database.store.begin(durable=False)
             self._open = _Open(transaction, explicit=False)
             try:
                 result = change(transaction)

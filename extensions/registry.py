@@ -28,6 +28,7 @@ class SystemContext:
         hot_segments: Rows of ``pagelake.hot_segments``.
         queries: Rows of ``pagelake.queries``.
         settings: Rows of ``pagelake.settings``.
+        maintenance: Rows of ``pagelake.maintenance``.
     """
 
     store: Store
@@ -35,6 +36,7 @@ class SystemContext:
     hot_segments: Callable[[], list[dict[str, object]]]
     queries: Callable[[], list[dict[str, object]]]
     settings: Callable[[], list[dict[str, object]]]
+    maintenance: Callable[[], list[dict[str, object]]] = list
 
 
 SystemFactory = Callable[[SystemContext], SystemRelation]

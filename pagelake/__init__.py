@@ -54,7 +54,8 @@ from .errors import (
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from .engine.connection import Connection, Cursor
     from .engine.dbapi_types import (
@@ -159,15 +160,24 @@ __all__ = [
 def connect(
     path: str | os.PathLike[str] = ":memory:",
     *,
+    devices: Sequence[str | os.PathLike[str]] = (),
+    parity: int | None = None,
     read_only: bool = False,
+    at: int | str | datetime | None = None,
     settings: Mapping[str, object] | None = None,
 ) -> Connection:
     """Open a store and return a connection to it.
 
     Args:
         path: The store's directory, created if absent; `":memory:"` for a store that lives as
-            long as the connection.
+            long as the connection. Left out when there are `devices`.
+        devices: Directories to spread the store over, best each on a disk of its own, named in
+            any order; as many as `parity` may be missing.
+        parity: How many of the devices may be lost without losing a row, 1 when a new store is
+            made and nothing is said; None for what the store was created with.
         read_only: Refuse every statement that would write; the store must exist.
+        at: Read everything as of a version (an int), a time (a datetime, UTC where it has no
+            zone) or a tag (its name), and refuse every statement that would write.
         settings: Values of settings by name, as for `SET`, e.g. `{"memory_limit": "4GB"}`.
 
     Returns:
@@ -178,10 +188,14 @@ def connect(
             on a file system whose links are not atomic.
         FormatTooNew: A newer Pagelake wrote the store.
         InvalidRequest: A setting is unknown or its value is out of range.
+        SnapshotGone: The version to read does not exist, or was reclaimed.
+        UnknownName: There is no tag of that name.
     """
     from .engine.connection import connect as open_connection
 
-    return open_connection(path, read_only=read_only, settings=settings)
+    return open_connection(
+        path, devices=devices, parity=parity, read_only=read_only, at=at, settings=settings
+    )
 
 
 def __getattr__(name: str) -> object:

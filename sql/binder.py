@@ -48,7 +48,7 @@ class _Found:
     foreign: dict[str, None] = field(default_factory=dict)
 
     def note(self, relation: Relation, occurrence: Occurrence | None) -> None:
-        key = (relation.schema.lower(), relation.name.lower())
+        key = relation.identity
         self.relations.setdefault(key, relation)
         if occurrence is None:
             self.opaque.add(key)
@@ -123,9 +123,9 @@ def _note_relation(
     if relation.kind is not RelationKind.VIEW:
         found.note(relation, occurrence)
         return
-    key = (relation.schema.lower(), relation.name.lower())
+    key = relation.identity
     if key not in found.views:
-        _bind_text(relation.sql, catalog.for_view(relation.key), found, depth + 1)
+        _bind_text(relation.sql, catalog.for_view(relation), found, depth + 1)
         found.views[key] = relation  # after what it reads: views are created in this order
 
 

@@ -61,7 +61,12 @@ class LogicalPlan:
     views: tuple[Relation, ...] = ()
     foreign: tuple[str, ...] = ()
 
+    @property
+    def relations(self) -> tuple[Relation, ...]:
+        """Everything that it goes through, in an order in which it can be created."""
+        return (*(leaf.relation for leaf in self.leaves), *self.views)
+
     def __post_init__(self) -> None:
-        keys = [(leaf.relation.schema.lower(), leaf.relation.name.lower()) for leaf in self.leaves]
+        keys = [leaf.relation.identity for leaf in self.leaves]
         if len(keys) != len(set(keys)):
             raise AssertionError("a plan names a leaf twice")

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
+from .references import at_schema, changes_schema
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -20,6 +22,7 @@ class RelationKind(Enum):
     TABLE = "table"
     VIEW = "view"
     SYSTEM = "system relation"
+    CHANGES = "changes of a table"
     TEMPORARY = "temporary"
 
 
@@ -55,6 +58,9 @@ class Relation:
         key: What the one who executes finds it by: a table's id; of a view the schema in which
             its text is read.
         sql: The text of a view.
+        version: The version at which it is read; None for that of the statement.
+        since: Of the changes of a table, the first version whose changes count; ``version`` is
+            the last.
     """
 
     kind: RelationKind
@@ -63,6 +69,22 @@ class Relation:
     columns: tuple[RelationColumn, ...]
     key: str = ""
     sql: str = ""
+    version: int | None = None
+    since: int = 0
+
+    @property
+    def routed_schema(self) -> str:
+        """The schema under which the kernel finds it."""
+        if self.version is None:
+            return self.schema
+        if self.kind is RelationKind.CHANGES:
+            return changes_schema(self.since, self.version, self.key)
+        return at_schema(self.version, self.schema)
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """What tells it apart from all others that a statement can read."""
+        return (self.routed_schema.lower(), self.name.lower())
 
 
 class Catalog(Protocol):
@@ -72,8 +94,8 @@ class Catalog(Protocol):
         """Find a relation by its possibly qualified name, regardless of case."""
         ...
 
-    def for_view(self, search_schema: str) -> Catalog:
-        """The catalog in which a view's own text is bound, by the view's ``Relation.key``."""
+    def for_view(self, view: Relation) -> Catalog:
+        """The catalog in which a view's own text is bound."""
         ...
 
     def names(self) -> Sequence[str]:

@@ -17,14 +17,18 @@ from .delete_vector import overlap
 from .effects import (
     AlterTable,
     Append,
+    CloneTable,
     CreateSchema,
     CreateTable,
+    CreateTag,
     Delete,
     DeleteVector,
     DropSchema,
     DropTable,
+    DropTag,
     DropView,
     Effect,
+    RestoreTable,
     Rewrite,
     View,
 )
@@ -43,7 +47,9 @@ class Kind(Enum):
     DELETE = "update or delete"
     REWRITE = "rewrite"
     SCHEMA = "schema change"
+    RESTORE = "restore"
     DROP = "drop"
+    READ = "read"
 
 
 class Verdict(Enum):
@@ -51,23 +57,27 @@ class Verdict(Enum):
 
     NEVER = "never"
     SAME_ROWS = "when they share a row"
+    SAME_GROUPS = "when they touch the same row group"
     ALWAYS = "always"
 
 
-_N, _R, _A = Verdict.NEVER, Verdict.SAME_ROWS, Verdict.ALWAYS
+_N, _R, _G, _A = Verdict.NEVER, Verdict.SAME_ROWS, Verdict.SAME_GROUPS, Verdict.ALWAYS
 
 _BLIND = {Kind.APPEND}
 
 MATRIX: Mapping[Kind, Mapping[Kind, Verdict]] = {
-    # mine \ theirs    APPEND KEYED  DELETE REWRITE SCHEMA DROP
+    # mine \ theirs    APPEND KEYED DELETE REWRITE SCHEMA RESTORE DROP READ
     kind: dict(zip(Kind, row, strict=True))
     for kind, row in {
-        Kind.APPEND: (_N, _N, _N, _N, _A, _A),
-        Kind.KEYED_APPEND: (_A, _A, _N, _N, _A, _A),
-        Kind.DELETE: (_N, _N, _R, _A, _A, _A),
-        Kind.REWRITE: (_N, _N, _A, _A, _A, _A),
-        Kind.SCHEMA: (_A, _A, _A, _A, _A, _A),
-        Kind.DROP: (_A, _A, _A, _A, _A, _A),
+        Kind.APPEND: (_N, _N, _N, _N, _A, _A, _A, _N),
+        Kind.KEYED_APPEND: (_A, _A, _N, _N, _A, _A, _A, _N),
+        Kind.DELETE: (_N, _N, _R, _G, _A, _A, _A, _N),
+        Kind.REWRITE: (_N, _N, _G, _G, _A, _A, _A, _N),
+        Kind.SCHEMA: (_A, _A, _A, _A, _A, _A, _A, _N),
+        Kind.RESTORE: (_A, _A, _A, _A, _A, _A, _A, _N),
+        Kind.DROP: (_A, _A, _A, _A, _A, _A, _A, _N),
+        # Noted by serializable transactions only.
+        Kind.READ: (_A, _A, _A, _N, _A, _A, _A, _N),
     }.items()
 }
 """``MATRIX[mine][theirs]``: mine is to commit, theirs was committed after my snapshot."""
@@ -80,12 +90,14 @@ class Footprint:
     Attributes:
         tables: Kinds by table id.
         deletes: New delete vectors by (table id, row group id).
+        rewrites: Row groups replaced, as (table id, row group id).
         names: Folded (what, schema, name) triples that were created or dropped.
         schemas_used: Folded names of schemas in which something was created or dropped.
     """
 
     tables: dict[str, set[Kind]] = field(default_factory=dict)
     deletes: dict[tuple[str, str], list[DeleteVector]] = field(default_factory=dict)
+    rewrites: set[tuple[str, str]] = field(default_factory=set)
     names: set[tuple[str, str, str]] = field(default_factory=set)
     schemas_used: set[str] = field(default_factory=set)
 
@@ -95,11 +107,13 @@ class Footprint:
         return not self.names and all(kinds <= _BLIND for kinds in self.tables.values())
 
     @classmethod
-    def of(cls, effects: Iterable[Effect]) -> Footprint:
-        """Collect the footprint of effects."""
+    def of(cls, effects: Iterable[Effect], reads: Iterable[str] = ()) -> Footprint:
+        """Collect the footprint of effects, and of tables that had to stay as they were read."""
         footprint = cls()
         for effect in effects:
             footprint._add(effect)
+        for table in reads:
+            footprint._touch(table, Kind.READ)
         return footprint
 
     def _touch(self, table: str, kind: Kind) -> None:
@@ -118,8 +132,15 @@ class Footprint:
                 self._touch(table, Kind.DELETE)
                 for group, vector in vectors.items():
                     self.deletes.setdefault((table, group), []).append(vector)
-            case Rewrite(table):
+            case Rewrite(table, removed):
                 self._touch(table, Kind.REWRITE)
+                self.rewrites.update((table, group) for group in removed)
+            case RestoreTable(table):
+                self._touch(table, Kind.RESTORE)
+            case CloneTable(definition):
+                self._name(definition.schema, definition.name)
+            case CreateTag(name) | DropTag(name):
+                self.names.add(("tag", name.lower(), ""))
             case AlterTable(definition):
                 self._touch(definition.id, Kind.SCHEMA)
                 self._name(definition.schema, definition.name)
@@ -158,13 +179,22 @@ def check(mine: Footprint, theirs: Footprint, pages: PageStore, describe: str) -
         for kind in kinds:
             for other in theirs.tables.get(table, ()):
                 verdict = MATRIX[kind][other]
-                if verdict is Verdict.ALWAYS or (
-                    verdict is Verdict.SAME_ROWS and _share_rows(mine, theirs, table, pages)
+                if (
+                    verdict is Verdict.ALWAYS
+                    or (verdict is Verdict.SAME_ROWS and _share_rows(mine, theirs, table, pages))
+                    or (verdict is Verdict.SAME_GROUPS and _share_groups(mine, theirs, table))
                 ):
                     raise Conflict(
                         f"this {kind.value} does not commute with the {other.value} by {describe}",
                         hint="run the transaction again",
                     )
+
+
+def _share_groups(mine: Footprint, theirs: Footprint, table: str) -> bool:
+    touched = [
+        {key for key in (*f.deletes, *f.rewrites) if key[0] == table} for f in (mine, theirs)
+    ]
+    return not touched[0].isdisjoint(touched[1])
 
 
 def _share_rows(mine: Footprint, theirs: Footprint, table: str, pages: PageStore) -> bool:

@@ -95,6 +95,7 @@ class TableDefinition:
     """Identity, name, columns and constraints of a table.
 
     Columns that were dropped are remembered, because rows inlined before still carry them.
+    ``cluster_by`` names the columns (by id) that maintenance sorts the rows by.
     """
 
     id: str
@@ -104,6 +105,7 @@ class TableDefinition:
     next_column_id: int
     constraints: tuple[Constraint, ...] = ()
     dropped: tuple[Column, ...] = ()
+    cluster_by: tuple[int, ...] = ()
 
     @property
     def keys(self) -> tuple[Constraint, ...]:
@@ -136,8 +138,9 @@ class RowGroup:
         chunks: Column chunks by column id; empty when the rows are inlined.
         inline: The rows as one Arrow record-batch message, for small batches.
         inline_columns: Column ids of the inlined batch, in its order.
-        first_row_id: Row id of the first row, given when the record is applied; a row whose
-            value in the column ``ROW_ID_COLUMN`` is not NULL keeps that id instead.
+        first_row_id: Row id of the first row, given when the record is applied (a rewritten
+            row group brings its own); a row whose value in the column ``ROW_ID_COLUMN`` is not
+            NULL keeps that id instead.
     """
 
     id: str
@@ -286,11 +289,55 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class Rewrite:
-    """Replace row groups by others that hold the same rows in another form."""
+    """Replace row groups by others that hold the same rows in another form.
+
+    The rows keep their ids: the added row groups bring ``first_row_id`` along, or explicit ids.
+    They take the place of the first one removed.
+    """
 
     table: str
     removed: tuple[str, ...]
     added: tuple[RowGroup, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CloneTable:
+    """Create a table that begins with the rows another one had at a version.
+
+    Only the reference is recorded, so that a clone costs the same whatever its size.
+
+    Attributes:
+        definition: The new table.
+        source: Table id of the one it begins as.
+        version: Version of which the rows are taken.
+    """
+
+    definition: TableDefinition
+    source: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreTable:
+    """Give a table the rows and the columns it had at a version; it keeps its name."""
+
+    table: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class CreateTag:
+    """Name a version; it stays readable for as long as the tag exists."""
+
+    name: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class DropTag:
+    """Remove the name of a version."""
+
+    name: str
 
 
 Effect = (
@@ -304,4 +351,8 @@ Effect = (
     | Append
     | Delete
     | Rewrite
+    | CloneTable
+    | RestoreTable
+    | CreateTag
+    | DropTag
 )

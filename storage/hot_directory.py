@@ -110,12 +110,13 @@ class HotDirectory:
         """
         with self._lock:
             if self._files is None or rescan:
-                found = [self._parse(name) for name in self._device.list(FOLDER)]
+                found = [self.parse(name) for name in self._device.list(FOLDER)]
                 self._files = {f.cover: f for f in found if f and f.kernel == self._kernel}
             return self._files
 
     @staticmethod
-    def _parse(name: str) -> HotFile | None:
+    def parse(name: str) -> HotFile | None:
+        """Read a file name; None when it is not a hot segment's."""
         parts = name.removesuffix(_SUFFIX).split("-")
         if not name.endswith(_SUFFIX) or len(parts) != 4 or not parts[3].isdecimal():
             return None

@@ -21,11 +21,12 @@ from .page import (
     segment_name,
     verify,
 )
+from .pins import hold_segment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .devices.device import AppendFile, Device
+    from .devices.device import AppendFile, Device, Hold
     from .environment import Environment
 
 SEGMENT_BYTES_MAX = 1 << 30
@@ -40,8 +41,9 @@ _PADDING = bytes(PAGE_ALIGNMENT)
 class SegmentWriter:
     """Appends pages to one segment on behalf of one transaction."""
 
-    def __init__(self, file: AppendFile, segment: int, store_id: bytes) -> None:
+    def __init__(self, file: AppendFile, segment: int, store_id: bytes, hold: Hold) -> None:
         self._file = file
+        self._hold = hold
         self._store_id = store_id
         self._dirty = False
         self.segment = segment
@@ -76,8 +78,9 @@ class SegmentWriter:
             self._dirty = False
 
     def close(self) -> None:
-        """Release the segment's file."""
+        """Release the segment's file, for reclaim as well."""
         self._file.close()
+        self._hold.release()
 
 
 class PageStore:
@@ -108,8 +111,14 @@ class PageStore:
                 if self._idle:
                     return self._idle.pop()
         segment = int.from_bytes(self._environment.random_bytes(8), "little")
-        file = self._device.create(segment_name(segment))
-        return SegmentWriter(file, segment, self._store_id)
+        # Held before it exists: nobody must take it for the left-over of a killed process.
+        hold = hold_segment(self._device, self._environment, segment)
+        try:
+            file = self._device.create(segment_name(segment))
+        except BaseException:
+            hold.release()
+            raise
+        return SegmentWriter(file, segment, self._store_id, hold)
 
     def sync(self, writers: Iterable[SegmentWriter]) -> None:
         """Make the pages of these writers, and the names of their segments, durable."""

@@ -26,7 +26,7 @@ from .zone_map import ZoneMap
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
-    from concurrent.futures import Future
+    from concurrent.futures import Executor, Future
 
     from .store import Store
     from .transaction import Transaction
@@ -86,12 +86,16 @@ class RowGroupWriter:
         columns: Column ids of the batches' columns, in order; ``ROW_ID_COLUMN`` marks
             explicit row ids.
         rows: Rows written so far.
+        inlines: Put a small result into the commit record.
+        executor: Where columns are encoded; None is the store's own.
     """
 
     store: Store
     transaction: Transaction
     columns: Sequence[int]
     rows: int = 0
+    inlines: bool = True
+    executor: Executor | None = None
     _choices: dict[int, EncodingChoice] = field(default_factory=dict)
 
     def write(self, batches: Iterable[pa.RecordBatch]) -> tuple[RowGroup, ...]:
@@ -109,7 +113,7 @@ class RowGroupWriter:
         if first is None:
             return ()
         second = next(tables, None)
-        if second is None:
+        if second is None and self.inlines:
             inlined = self._inline(first)
             if inlined is not None:
                 return (inlined,)
@@ -133,7 +137,7 @@ class RowGroupWriter:
         return group
 
     def _encode(self, table: pa.Table) -> list[Future[_Encoded]]:
-        submit = self.store.executor.submit
+        submit = (self.executor or self.store.executor).submit
         return [
             submit(partial(encode_column, flat(array), hint=self._choices.get(column)))
             for column, array in zip(self.columns, table.columns, strict=True)

@@ -8,21 +8,25 @@ applied.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ..errors import Conflict, Corrupt
 from .effects import (
     AlterTable,
     Append,
+    CloneTable,
     CreateSchema,
     CreateTable,
+    CreateTag,
     Delete,
     DeleteVector,
     DropSchema,
     DropTable,
+    DropTag,
     DropView,
     Effect,
+    RestoreTable,
     Rewrite,
     RowGroup,
     TableDefinition,
@@ -117,21 +121,46 @@ class TableState:
         """Number of rows that are stored but deleted."""
         return sum(v.count for vectors in self.deletes.values() for v in vectors)
 
+    def after(
+        self, effect: Append | Delete | Rewrite, *, version: int, in_place: bool
+    ) -> TableState:
+        """Return the state after a change of the table's rows."""
+        match effect:
+            case Append(_, groups):
+                return self.appended(groups, version=version, in_place=in_place)
+            case Delete(_, vectors):
+                return self.without(vectors, version=version)
+            case Rewrite(_, removed, added):
+                return self.rewritten(removed, added, version=version)
+
     def appended(self, groups: Iterable[RowGroup], *, version: int, in_place: bool) -> TableState:
         """Return the state with row groups added and row ids given out."""
         numbered, next_row_id, rows = [], self.next_row_id, self.rows
         for group in groups:
-            numbered.append(replace(group, first_row_id=next_row_id))
+            numbered.append(
+                RowGroup(
+                    group.id,
+                    group.rows,
+                    group.chunks,
+                    group.inline,
+                    group.inline_columns,
+                    next_row_id,
+                )
+            )
             # Also for rows that bring their ids along: an id may be missing among them (a row
             # updated in the transaction that inserted it), and gaps cost nothing.
             next_row_id += group.rows
             rows += group.rows
-        return replace(
-            self,
-            row_groups=self.row_groups.extended(numbered, in_place=in_place),
-            next_row_id=next_row_id,
-            rows=rows,
-        ).at(version)
+        # Spelled out, here and above: replace() costs more than all the rest of a small commit.
+        return TableState(
+            self.definition,
+            self.row_groups.extended(numbered, in_place=in_place),
+            self.deletes,
+            next_row_id,
+            rows,
+            version,
+            self.committed if version >= OVERLAY_STAMP else version,
+        )
 
     def without(self, vectors: Mapping[str, DeleteVector], *, version: int) -> TableState:
         """Return the state with further positions deleted.
@@ -159,12 +188,44 @@ class TableState:
         self, removed: Iterable[str], added: Iterable[RowGroup], *, version: int
     ) -> TableState:
         """Return the state with row groups replaced by others of the same rows."""
-        gone = set(removed)
-        kept = [g for g in self.row_groups if g.id not in gone]
+        gone, new = set(removed), list(added)
+        groups: list[RowGroup] = []
+        missing, placed = len(gone), not gone
+        for group in self.row_groups:
+            if group.id not in gone:
+                groups.append(group)
+                continue
+            missing -= 1
+            if not placed:
+                groups.extend(new)
+                placed = True
+        if missing:
+            raise Corrupt(f"a rewrite names {missing} row groups that the table does not have")
+        if not removed:
+            groups.extend(new)
         deletes = {g: v for g, v in self.deletes.items() if g not in gone}
-        rows = sum(g.rows for g in kept) - sum(v.count for vs in deletes.values() for v in vs)
-        base = replace(self, row_groups=RowGroupList(kept), deletes=deletes, rows=rows)
-        return base.appended(added, version=version, in_place=False)
+        rows = sum(g.rows for g in groups) - sum(v.count for vs in deletes.values() for v in vs)
+        rewritten = replace(self, row_groups=RowGroupList(groups), deletes=deletes, rows=rows)
+        return rewritten.at(version)
+
+    def restored(self, then: TableState, *, version: int) -> TableState:
+        """Return the state with the rows and columns of an earlier one.
+
+        Row ids and column ids that were given out since are not given out again.
+        """
+        now = self.definition
+        known = {column.id for column in then.definition.columns}
+        later = tuple(c for c in (*now.columns, *now.dropped) if c.id not in known)
+        definition = replace(
+            then.definition,
+            id=now.id,
+            schema=now.schema,
+            name=now.name,
+            next_column_id=max(now.next_column_id, then.definition.next_column_id),
+            dropped=later,
+        )
+        next_row_id = max(self.next_row_id, then.next_row_id)
+        return replace(then, definition=definition, next_row_id=next_row_id).at(version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +241,7 @@ class CommitInfo:
         rows_deleted: Rows deleted.
         record_bytes: Size of the commit record.
         message: Message given by the user, or None.
+        author: Who made it, as the user said, or None.
     """
 
     version: int
@@ -189,7 +251,8 @@ class CommitInfo:
     rows_added: int
     rows_deleted: int
     record_bytes: int
-    message: str | None
+    message: str | None = None
+    author: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +268,7 @@ class Snapshot:
         views: Views by folded (schema, name).
         overlay: 0 for a committed snapshot; counts the pending statements otherwise.
         catalog_version: Stamp of the last change of a name, a column or a view.
+        tags: Named versions, by folded name.
     """
 
     version: int = 0
@@ -215,6 +279,7 @@ class Snapshot:
     views: Mapping[tuple[str, str], View] = field(default_factory=dict)
     overlay: int = 0
     catalog_version: int = 0
+    tags: Mapping[str, int] = field(default_factory=dict)
     _names: dict[tuple[str, str], str] = field(default_factory=dict, repr=False, compare=False)
 
     def has_schema(self, name: str) -> bool:
@@ -239,21 +304,31 @@ class Snapshot:
         """Find a view by name, regardless of case."""
         return self.views.get((schema.lower(), name.lower()))
 
-    def apply(self, effects: Iterable[Effect], *, version: int, in_place: bool = False) -> Snapshot:
+    def apply(
+        self,
+        effects: Iterable[Effect],
+        *,
+        version: int,
+        in_place: bool = False,
+        resolve: Resolve | None = None,
+    ) -> Snapshot:
         """Return the snapshot after some effects, with this snapshot's version kept.
 
         Args:
             effects: What happened, in order.
             version: Stamp for the tables that change.
             in_place: True only while the log is applied in order (see ``RowGroupList``).
+            resolve: Finds a table at an earlier version, for clones and restores.
 
         Raises:
             Corrupt: An effect does not fit the state.
+            SnapshotGone: A version that a clone begins at can no longer be read.
         """
         effects = list(effects)
         schemas = list(self.schemas)
         tables = dict(self.tables)
         views = dict(self.views)
+        tags = dict(self.tags)
         for effect in effects:
             match effect:
                 case CreateSchema(name):
@@ -275,20 +350,26 @@ class Snapshot:
                     views[schema.lower(), name.lower()] = effect
                 case DropView(schema, name):
                     views.pop((schema.lower(), name.lower()), None)
-                case Append(table, groups):
+                case Append(table) | Delete(table) | Rewrite(table):
                     state = _known(tables, table)
-                    tables[table] = state.appended(groups, version=version, in_place=in_place)
-                case Delete(table, vectors):
-                    tables[table] = _known(tables, table).without(vectors, version=version)
-                case Rewrite(table, removed, added):
-                    state = _known(tables, table)
-                    tables[table] = state.rewritten(removed, added, version=version)
+                    tables[table] = state.after(effect, version=version, in_place=in_place)
+                case CloneTable(definition, source, at):
+                    then = _resolved(resolve, source, at)
+                    tables[definition.id] = replace(then, definition=definition).at(version)
+                case RestoreTable(table, at):
+                    then = _resolved(resolve, table, at)
+                    tables[table] = _known(tables, table).restored(then, version=version)
+                case CreateTag(name, at):
+                    tags[name.lower()] = at
+                case DropTag(name):
+                    tags.pop(name.lower(), None)
         names_changed = any(not isinstance(e, Append | Delete | Rewrite) for e in effects)
         return replace(
             self,
             schemas=tuple(schemas),
             tables=tables,
             views=views,
+            tags=tags,
             catalog_version=version if names_changed else self.catalog_version,
             _names={} if names_changed else self._names,
         )
@@ -304,14 +385,18 @@ class Snapshot:
             match effect:
                 case CreateTable(definition):
                     made.add(definition.id)
+                    continue
+                case CloneTable(definition):
+                    made.add(definition.id)
+                    continue
                 case AlterTable(definition):
                     table = definition.id
                 case Append(table) | Delete(table) | Rewrite(table) | DropTable(table):
                     pass
+                case RestoreTable(table):
+                    pass
                 case _:
                     continue
-            if isinstance(effect, CreateTable):
-                continue
             if table not in made and table not in self.tables:
                 raise Conflict("the table was dropped meanwhile", hint="run the transaction again")
 
@@ -322,10 +407,11 @@ class Snapshot:
         version: int,
         record_hash: bytes,
         time_us: int,
+        resolve: Resolve | None = None,
     ) -> Snapshot:
         """Return the snapshot of the next version: this one with a record applied."""
         effects = [effect for transaction in transactions for effect in transaction.effects]
-        applied = self.apply(effects, version=version, in_place=True)
+        applied = self.apply(effects, version=version, in_place=True, resolve=resolve)
         return replace(
             applied,
             version=version,
@@ -333,6 +419,16 @@ class Snapshot:
             # Strictly increasing whatever the writers' clocks say.
             time_us=max(self.time_us + 1, time_us),
         )
+
+
+Resolve = Callable[[str, int], TableState]
+"""Finds a table by id at an earlier version; raises SnapshotGone or Corrupt."""
+
+
+def _resolved(resolve: Resolve | None, table: str, version: int) -> TableState:
+    if resolve is None:
+        raise Corrupt(f"table {table} at version {version} cannot be looked up here")
+    return resolve(table, version)
 
 
 def _known(tables: Mapping[str, TableState], table: str) -> TableState:
@@ -355,6 +451,7 @@ def commit_info(
                 deleted += sum(vector.count for vector in effect.vectors.values())
     operations = list(dict.fromkeys(t.operation for t in transactions))
     messages = [t.message for t in transactions if t.message]
+    authors = dict.fromkeys(t.author for t in transactions if t.author)
     return CommitInfo(
         version,
         time_us,
@@ -364,4 +461,5 @@ def commit_info(
         deleted,
         record_bytes,
         "; ".join(messages) or None,
+        ", ".join(authors) or None,
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import Closed, Conflict, StorageFull
 from .effects import Delete, DeleteVector, Effect
+from .failpoints import Failpoint
 from .log.record import CommittedTransaction
 from .page import PageKind
 from .snapshot import OVERLAY_STAMP
@@ -42,7 +43,7 @@ class Transaction:
 
     Args:
         store: The store it commits to.
-        base: The snapshot it reads.
+        base: The snapshot it reads, pinned; unpinned when the transaction ends.
         transaction_id: 32 hexadecimal digits, unique.
     """
 
@@ -57,7 +58,10 @@ class Transaction:
         self.effects: list[Effect] = []
         self.operations: list[str] = []
         self.message: str | None = None
+        self.author: str | None = None
+        self.reads: set[str] | None = None
         self.open = True
+        self._pinned = True
 
     def add(self, operation: str, *effects: Effect) -> None:
         """Apply effects to what this transaction sees and will commit."""
@@ -67,7 +71,7 @@ class Transaction:
         # Overlay stamps lie beyond any version, so that caches keyed by a table's last change
         # never take pending rows for committed ones.
         stamp = OVERLAY_STAMP + self._statements
-        applied = self.snapshot.apply(effects, version=stamp)
+        applied = self.snapshot.apply(effects, version=stamp, resolve=self._store.head.table_at)
         self.snapshot = replace(applied, overlay=self._statements)
         self.effects.extend(effects)
         if operation not in self.operations:
@@ -106,6 +110,15 @@ class Transaction:
         self._writers.append(self._store.pages.writer(exclusive=exclusive))
         return self._writers[-1]
 
+    def make_serializable(self) -> None:
+        """Note from here on what is read: the commit fails if others have changed that."""
+        self.reads = set() if self.reads is None else self.reads
+
+    def note_read(self, table: str) -> None:
+        """Note that a table was read; matters to serializable transactions only."""
+        if self.reads is not None:
+            self.reads.add(table)
+
     def savepoint(self) -> Savepoint:
         """Remember the present state."""
         return Savepoint(len(self.effects), self.snapshot)
@@ -119,7 +132,9 @@ class Transaction:
     def committed(self) -> CommittedTransaction:
         """The transaction in the form that a commit record holds."""
         operation = ", ".join(self.operations)
-        return CommittedTransaction(self.id, operation, tuple(self.effects), self.message)
+        return CommittedTransaction(
+            self.id, operation, tuple(self.effects), self.message, self.author
+        )
 
     def commit(self) -> int:
         """Make the effects true; returns the version they became visible at.
@@ -133,9 +148,11 @@ class Transaction:
             raise Closed("the transaction has ended")
         if not self.effects:
             self.rollback()
+            self._store.snapshot()  # what it says rests on what it read: that must be durable
             return self.base.version
         try:
             self._store.pages.sync(self._writers)
+            self._store.environment.reach(Failpoint.PAGES_SYNCED)
             version = self._store.commit(self)
         except (Conflict, StorageFull):
             self.rollback()
@@ -148,6 +165,7 @@ class Transaction:
         for writer in self._writers:
             self._store.pages.release(writer)
         self._writers.clear()
+        self._unpin()
         return version
 
     def rollback(self) -> None:
@@ -160,3 +178,9 @@ class Transaction:
             # Pages without a referrer are harmless; a segment of its own goes at once.
             self._store.pages.abandon(writer, keep=keep)
         self._writers.clear()
+        self._unpin()
+
+    def _unpin(self) -> None:
+        if self._pinned:
+            self._pinned = False
+            self._store.pins.unpin(self.base.version)

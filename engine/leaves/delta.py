@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from ...storage.row_group import read_row_group, stored_schema
+from ...storage.row_group import stored_schema
+from ...storage.row_group_run import read_run
 from .hot_tier import native_select
 
 if TYPE_CHECKING:
@@ -208,17 +209,16 @@ class Deltas:
         self, definition: TableDefinition, groups: Sequence[RowGroup], schema: pa.Schema
     ) -> Iterator[pa.Table]:
         """Row groups decoded and put together to bearable pieces."""
-        held: list[pa.RecordBatch] = []
+        held: list[pa.Table] = []
         rows = 0
-        for group in groups:
-            batch = read_row_group(self._store, definition, group, definition.columns)
-            held.append(batch)
-            rows += batch.num_rows
+        for table in read_run(self._store, definition, groups, definition.columns):
+            held.append(table)
+            rows += table.num_rows
             if rows >= _INSERT_ROWS:
-                yield pa.Table.from_batches(held, schema=schema)
+                yield pa.concat_tables(held).cast(schema)
                 held, rows = [], 0
         if held:
-            yield pa.Table.from_batches(held, schema=schema)
+            yield pa.concat_tables(held).cast(schema)
 
     def _retire(self, key: tuple[str, str, str]) -> None:
         self._retired.append(self._current.pop(key))

@@ -34,14 +34,19 @@ HOT_ROWS_MIN = 65_536
 """Smaller runs of rows are copied into memory in no time; a file would cost more to attach."""
 HOT_ROWS_MAX = 16_000_000
 """Rows a hot segment may have: few and large files plan fast, but must be rebuilt whole."""
-HOT_LIVE_MIN = 0.7
+HOT_LIVE_MIN = 0.1
 """A segment of which less than this share lies in the table's row groups costs more than it
-saves."""
+saves; until then it serves while maintenance replaces its row groups, some at a time."""
+HOT_WORTH_MIN = 0.5
+"""A segment of which less than this share is left is built anew from what is left."""
 HOT_STALE_MAX = 0.05
 """A segment with more than this share of deleted rows is built anew without them: leaving them
 out of every scan costs more than building once."""
 HOT_FILES_MAX = 4
 """More segments than this on one table are merged: each costs planning time."""
+HOT_MERGE_FANOUT = 4
+"""A segment is merged with newer rows once those are more than this part of it: a large one is
+not built anew for every few rows that come."""
 _BUILD_MEMORY = "1GB"
 """Memory of the kernel instance that writes a hot segment; it spills nothing, it flushes."""
 
@@ -96,6 +101,10 @@ class HotSegment:
             if group in state.deletes
         )
 
+    def rows_in(self, groups: set[str]) -> int:
+        """Rows of those of its row groups that are among some."""
+        return sum(self.row_counts[group] for group in self.offsets if group in groups)
+
     def serves(self, definition: TableDefinition) -> bool:
         """Tell whether its columns still are the table's.
 
@@ -140,7 +149,7 @@ class HotTier:
         chosen: list[HotSegment] = []
         taken: set[str] = set()
         for segment in sorted(candidates, key=lambda s: (-s.rows, s.unfolded(state))):
-            live = sum(segment.row_counts[g] for g in segment.offsets if g in present)
+            live = segment.rows_in(present)
             if live < HOT_LIVE_MIN * segment.rows or taken & segment.offsets.keys():
                 continue
             chosen.append(segment)
@@ -239,7 +248,13 @@ class HotTier:
             v.count for g in cold for v in state.deletes.get(g.id, ())
         )
         if fresh < HOT_ROWS_MIN:
-            stale = [s for s in chosen if s.unfolded(state) > HOT_STALE_MAX * s.rows]
+            present = {g.id for g in state.row_groups}
+            stale = [
+                s
+                for s in chosen
+                if s.unfolded(state) > HOT_STALE_MAX * s.rows
+                or s.rows_in(present) < HOT_WORTH_MIN * s.rows
+            ]
             if stale:
                 return [g for g in state.row_groups if g.id in stale[0].offsets]
             # Loads that came with segments of their own; two that are half full need no merging.
@@ -249,24 +264,52 @@ class HotTier:
             merged = {group for segment in small for group in segment.offsets}
             return _first_rows(g for g in state.row_groups if g.id in merged)
         if len(chosen) >= HOT_FILES_MAX:
-            cold = list(state.row_groups)  # merge: read everything into new, larger segments
+            merged = {group.id for group in cold}
+            rows = fresh
+            for segment in sorted(chosen, key=lambda s: s.rows):
+                if segment.rows > HOT_MERGE_FANOUT * rows:
+                    break
+                merged |= segment.offsets.keys()
+                rows += segment.rows
+            cold = [g for g in state.row_groups if g.id in merged]
         return _first_rows(cold)
 
     def writer(self, definition: TableDefinition) -> HotWriter:
         """A writer of one new segment."""
         return HotWriter(self, definition)
 
-    def fill(self, writer: HotWriter, state: TableState, groups: Sequence[RowGroup]) -> None:
-        """Write row groups of a table to a new segment, without their deleted rows."""
+    def fill(
+        self,
+        writer: HotWriter,
+        state: TableState,
+        groups: Sequence[RowGroup],
+        pace: Callable[[int], None] | None = None,
+    ) -> None:
+        """Write row groups of a table to a new segment, without their deleted rows.
+
+        Args:
+            writer: The segment.
+            state: The table.
+            groups: The row groups.
+            pace: Called with each number of bytes decoded; may wait.
+        """
         folded = any(group.id in state.deletes for group in groups)
-        writer.feed(self._live_rows(state, groups, positioned=folded), positioned=folded)
+        rows = self._live_rows(state, groups, pace, positioned=folded)
+        writer.feed(rows, positioned=folded)
 
     def _live_rows(
-        self, state: TableState, groups: Sequence[RowGroup], *, positioned: bool
+        self,
+        state: TableState,
+        groups: Sequence[RowGroup],
+        pace: Callable[[int], None] | None,
+        *,
+        positioned: bool,
     ) -> Iterator[pa.RecordBatch]:
         definition, start = state.definition, 0
         for group in groups:
             batch = read_row_group(self.store, definition, group, definition.columns)
+            if pace is not None:
+                pace(batch.nbytes)
             if positioned:
                 position = np.arange(start, start + group.rows, dtype=np.int64)
                 batch = batch.append_column("position", pa.array(position))
@@ -284,6 +327,23 @@ class HotTier:
             mine = segment is not newer and segment.file.table == state.definition.id
             if mine and (segment.offsets.keys() & present) <= newer.offsets.keys():
                 self.directory.drop(segment.file)
+
+    def drop_unused(self, state: TableState) -> bool:
+        """Remove the segments of a table none of whose row groups are left in it.
+
+        Returns:
+            True when there were any.
+        """
+        table = state.definition.id
+        present = {group.id for group in state.row_groups}
+        unused = [
+            segment
+            for segment in list(self._attached.values())
+            if segment.file.table == table and present.isdisjoint(segment.offsets)
+        ]
+        for segment in unused:
+            self.directory.drop(segment.file)
+        return bool(unused)
 
     def detach_all(self) -> None:
         """Forget the attached segments; the kernel is about to close."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -20,8 +20,10 @@ import pyarrow as pa
 
 from ...sql.provider import Relation, RelationKind
 from ...sql.tokens import literal, quote
+from ...storage.snapshot import DEFAULT_SCHEMA
 from .hot_tier import native_name, native_select
 from .leaf_source import LeafSource, Scannable
+from .table_changes import TableChanges, changes_select
 from .table_leaf import (
     Part,
     StreamedGroups,
@@ -33,9 +35,8 @@ from .table_leaf import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from ...sql.logical import LogicalPlan
     from ...sql.provider import SystemRelation
     from ...storage.effects import Column, RowGroup
     from ...storage.snapshot import Snapshot, TableState
@@ -51,6 +52,8 @@ CursorKind = tuple[str, tuple[str, ...]]
 the settings of a session."""
 CURSORS_KEPT = 32
 """Idle kernel cursors kept per route."""
+_PAST = "past"
+"""Stands for a transaction's id in the keys of routes of earlier versions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +100,20 @@ class Route:
         snapshot: The snapshot.
         private: Id of the open transaction whose pending rows it shows, or empty.
         database: Its name in the kernel.
-        users: Statements and transactions that hold it.
+        router: Where it finds the routes of earlier versions.
+        is_past: True for the route of an earlier version; its rows stay out of the deltas that
+            statements about the present share.
+        users: Statements, transactions and later routes that hold it.
     """
 
     routing: Routing
     snapshot: Snapshot
     private: str
     database: str
+    router: Router
+    is_past: bool = False
     users: int = 0
+    _past: dict[int, Route] = field(default_factory=dict)
     _leaves: dict[str, BuiltLeaf] = field(default_factory=dict)
     _built: set[tuple[str, str]] = field(default_factory=set)
     _schemas: set[str] = field(default_factory=set)
@@ -116,20 +125,49 @@ class Route:
     _made: set[str] = field(default_factory=set)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
-    def ensure(self, plan: LogicalPlan) -> None:
-        """Create the views that a plan needs.
+    def ensure(self, relations: Sequence[Relation]) -> None:
+        """Create the views that a plan needs, in the order given.
 
         Raises:
             Corrupt: A page that must be read for it is damaged.
+            SnapshotGone: An earlier version can no longer be read.
         """
-        wanted = [leaf.relation for leaf in plan.leaves]
-        if all(_key(relation) in self._built for relation in (*wanted, *plan.views)):
+        if all(relation.identity in self._built for relation in relations):
             return
         with self._lock:
-            for relation in (*wanted, *plan.views):
-                if _key(relation) not in self._built:
+            for version in sorted({r.version for r in relations if r.version is not None}):
+                if not self._is_version(version):
+                    self._ensure_past(version, relations)
+            for relation in relations:
+                if relation.identity not in self._built:
                     self._create(relation)
-                    self._built.add(_key(relation))
+                    self._built.add(relation.identity)
+
+    def at(self, relation: Relation) -> Route:
+        """The route that a relation's leaf lies in: this one, or that of an earlier version."""
+        version = relation.version
+        if version is None or relation.kind is RelationKind.CHANGES or self._is_version(version):
+            return self
+        return self._past[version]
+
+    def _is_version(self, version: int) -> bool:
+        return version == self.snapshot.version and not self.snapshot.overlay
+
+    def _ensure_past(self, version: int, relations: Sequence[Relation]) -> None:
+        """Create the views of an earlier version where that version's route has them."""
+        there = [
+            replace(r, version=None)
+            if r.version == version and r.kind is not RelationKind.CHANGES
+            else r
+            for r in relations
+            # Views of that version may themselves read versions before it.
+            if r.version is not None and r.version <= version
+        ]
+        if all(r.kind is RelationKind.CHANGES for r in there):
+            return
+        if version not in self._past:
+            self._past[version] = self.router.hold_past(version)
+        self._past[version].ensure(there)
 
     def leaf(self, table: str) -> BuiltLeaf:
         """The leaf of a table whose view was created."""
@@ -138,8 +176,17 @@ class Route:
 
     def source(self, relation: Relation) -> LeafSource | None:
         """The streamed source of a relation, where it has one."""
-        kind = "system" if relation.kind is RelationKind.SYSTEM else "stream"
-        return self._sources.get(f"{kind}_{relation.key}_{self.database}")
+        home = self.at(relation)
+        return home._sources.get(home._source_name(relation))
+
+    def _source_name(self, relation: Relation) -> str:
+        match relation.kind:
+            case RelationKind.SYSTEM:
+                return f"system_{relation.key}_{self.database}"
+            case RelationKind.CHANGES:
+                since, version = relation.since, relation.version
+                return f"changes_{relation.key}_{since}_{version}_{self.database}"
+        return f"stream_{relation.key}_{self.database}"
 
     def leaves(self) -> list[BuiltLeaf]:
         """The leaves built so far."""
@@ -201,6 +248,8 @@ class Route:
                 if name not in registered:
                     cursor.register(name, source)
                     registered.add(name)
+        for past in list(self._past.values()):
+            past.register(cursor, registered)
 
     def give_back(self, cursor: Cursor, registered: set[str], kind: CursorKind) -> None:
         """Return a cursor that has no open result."""
@@ -223,8 +272,13 @@ class Route:
             for delta in self._deltas:
                 self.routing.deltas.release(delta)
             self._deltas.clear()
+            if self.is_past:
+                self.routing.deltas.forget(self.database)
             with suppress(duckdb.Error):
                 self.routing.kernel.detach(self.database)
+            for past in self._past.values():
+                self.router.release(past)
+            self._past.clear()
 
     # Building
 
@@ -246,12 +300,19 @@ class Route:
         return qualified
 
     def _create(self, relation: Relation) -> None:
-        target = f"{self._schema(relation.schema)}.{quote(relation.name)}"
-        if relation.kind is RelationKind.TABLE:
+        target = f"{self._schema(relation.routed_schema)}.{quote(relation.name)}"
+        if relation.kind is RelationKind.CHANGES:
+            self._create_changes(relation, target)
+        elif relation.version is not None:
+            home, plain = self.at(relation), replace(relation, version=None)
+            home.ensure([plain])
+            source = f"{home._schema(plain.schema)}.{quote(plain.name)}"
+            self._make(f"CREATE VIEW {target} AS SELECT * FROM {source}")
+        elif relation.kind is RelationKind.TABLE:
             leaf = self._build_leaf(self.snapshot.tables[relation.key])
             self._make(f"CREATE VIEW {target} AS {self._union(leaf)}")
         elif relation.kind is RelationKind.SYSTEM:
-            name = f"system_{relation.name}_{self.database}"
+            name = self._source_name(relation)
             scannable = self.routing.system_source(relation.name, self.snapshot)
             self._sources[name] = LeafSource(scannable)
             self._make(f"CREATE VIEW {target} AS SELECT * FROM temp.main.{quote(name)}")
@@ -262,8 +323,35 @@ class Route:
         view = self.snapshot.view(relation.schema, relation.name)
         assert view is not None
         columns = f"({', '.join(map(quote, view.columns))})" if view.columns else ""
-        self._make(f"SET search_path = {literal(self._schema(view.search_schema))}")
-        self._make(f"CREATE VIEW {target}{columns} AS {view.sql}")
+        search = self._schema(view.search_schema)
+        self._make(f"SET search_path = {literal(search)}")
+        if view.search_schema.lower() != DEFAULT_SCHEMA:
+            self._lend_default(view.search_schema)
+        if view.search_schema.lower() == view.schema.lower():
+            self._make(f"CREATE VIEW {target}{columns} AS {relation.sql}")
+            return
+        # The kernel looks names up in a view's own schema first, and then where the statement
+        # that reads the view would: at another schema, or at another version.
+        body = f"{search}.{self.routing.kernel.name('view')}"
+        self._make(f"CREATE VIEW {body}{columns} AS {relation.sql}")
+        self._make(f"CREATE VIEW {target} AS SELECT * FROM {body}")
+
+    def _lend_default(self, schema: str) -> None:
+        """Let a schema's views find what only the default schema has, whoever reads them."""
+        for built_in, name in list(self._built):
+            taken = self.snapshot.table(schema, name) or self.snapshot.view(schema, name)
+            if built_in == DEFAULT_SCHEMA and not taken:
+                lent = f"{self._schema(schema)}.{quote(name)}"
+                source = f"{self.database}.main.{quote(name)}"
+                self._make(f"CREATE VIEW IF NOT EXISTS {lent} AS SELECT * FROM {source}")
+
+    def _create_changes(self, relation: Relation, target: str) -> None:
+        assert relation.version is not None
+        name = self._source_name(relation)
+        changes = TableChanges(self.routing.store, relation.key, relation.since, relation.version)
+        self._sources[name] = LeafSource(changes)
+        listed = changes_select(changes.state)
+        self._make(f"CREATE VIEW {target} AS SELECT {listed} FROM temp.main.{quote(name)}")
 
     def _build_leaf(self, state: TableState) -> BuiltLeaf:
         table = state.definition.id
@@ -280,7 +368,8 @@ class Route:
             parts.append(stream_part(state, groups, f"temp.main.{quote(name)}"))
         committed = [g for g in for_delta if not self._is_pending(g)]
         pending = [g for g in for_delta if self._is_pending(g)]
-        for groups_held, private in ((committed, ""), (pending, self.private)):
+        shared = self.database if self.is_past else ""
+        for groups_held, private in ((committed, shared), (pending, self.private)):
             if not groups_held:
                 continue
             held = self.routing.deltas.hold(state.definition, groups_held, private=private)
@@ -362,10 +451,6 @@ class Route:
         return f"SELECT * FROM (SELECT {nulls}) WHERE false"
 
 
-def _key(relation: Relation) -> tuple[str, str]:
-    return (relation.schema.lower(), relation.name.lower())
-
-
 class Router:
     """Keeps the routes of a database.
 
@@ -382,17 +467,47 @@ class Router:
     def hold(self, snapshot: Snapshot, private: str = "") -> Route:
         """The route of a snapshot, kept until ``release``."""
         key = (snapshot.version, private, snapshot.overlay)
-        with self._lock:
-            route = self._routes.get(key)
-            if route is None:
-                database = self.routing.kernel.attach_memory("route")
-                route = Route(self.routing, snapshot, private, database)
-                self._routes[key] = route
-            else:
-                self._routes.move_to_end(key)
-            route.users += 1
-            self._trim()
-            return route
+        store = self.routing.store
+        store.pins.pin(snapshot.version)
+        try:
+            store.require_kept(snapshot.version)
+            with self._lock:
+                route = self._routes.get(key)
+                if route is None:
+                    database = self.routing.kernel.attach_memory("route")
+                    route = Route(self.routing, snapshot, private, database, self)
+                    self._routes[key] = route
+                else:
+                    self._routes.move_to_end(key)
+                route.users += 1
+                self._trim()
+                return route
+        except BaseException:
+            store.pins.unpin(snapshot.version)
+            raise
+
+    def hold_past(self, version: int) -> Route:
+        """The route of an earlier version, kept until ``release``.
+
+        Raises:
+            SnapshotGone: The version can no longer be read.
+        """
+        store = self.routing.store
+        store.pins.pin(version)
+        try:
+            snapshot = store.snapshot_at(version)
+            with self._lock:
+                route = self._routes.get((version, _PAST, 0))
+                if route is None:
+                    database = self.routing.kernel.attach_memory("past")
+                    route = Route(self.routing, snapshot, "", database, self, is_past=True)
+                    self._routes[version, _PAST, 0] = route
+                route.users += 1
+                self._routes.move_to_end((version, _PAST, 0))
+                return route
+        except BaseException:
+            store.pins.unpin(version)
+            raise
 
     def release(self, route: Route) -> None:
         """Give a route back."""
@@ -401,6 +516,7 @@ class Router:
             if route.users == 0 and route in self._stale:
                 self._stale.remove(route)
                 route.close()
+        self.routing.store.pins.unpin(route.snapshot.version)
 
     def invalidate(self) -> None:
         """Build new routes from now on: hot segments came or went."""

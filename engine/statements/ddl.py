@@ -34,8 +34,9 @@ from ...storage.effects import (
     View,
 )
 from ..query import bind_text, open_route
+from ..time_travel import require_lasting, splice
 from .bulk_write import BulkWrite
-from .change import Change, checks_of, default_of, verify_keys
+from .change import Change, checks_of, default_of, find_column, verify_keys
 from .insert import RowSource, insert_query
 from .key_check import KeyCheck
 from .modify import Located, Search, row_versions
@@ -90,7 +91,7 @@ def change(
             _alter(session, transaction, statement)
 
 
-def _make_room(
+def make_room(
     snapshot: Snapshot,
     qualified: tuple[str, str],
     kind: str,
@@ -122,7 +123,7 @@ def create_table(change: Change, statement: st.CreateTable) -> Result | None:
     """Run CREATE TABLE or CREATE TABLE AS."""
     session, transaction = change.session, change.transaction
     schema, name = session.qualify(statement.name)
-    freed = _make_room(
+    freed = make_room(
         transaction.snapshot,
         (schema, name),
         "table",
@@ -134,9 +135,11 @@ def create_table(change: Change, statement: st.CreateTable) -> Result | None:
     table_id = session.database.environment.random_bytes(8).hex()
     if statement.query is None:
         definition = _definition_of_body(session, statement, (table_id, schema, name))
+        definition = clustered(definition, statement.cluster_by or ())
         transaction.add("CREATE TABLE", *freed, CreateTable(definition))
         return None
     definition = _definition_of_query(change, statement, (table_id, schema, name))
+    definition = clustered(definition, statement.cluster_by or ())
     # CREATE OR REPLACE t AS SELECT … FROM t reads the old t.
     source = RowSource(statement.query, definition.columns, snapshot=transaction.snapshot)
     transaction.add("CREATE TABLE AS", *freed, CreateTable(definition))
@@ -144,6 +147,24 @@ def create_table(change: Change, statement: st.CreateTable) -> Result | None:
         return None
     state = transaction.snapshot.tables[table_id]
     return insert_query(change, state, source, operation="CREATE TABLE AS")
+
+
+def clustered(definition: TableDefinition, columns: Sequence[str]) -> TableDefinition:
+    """A definition with the columns that its rows are to be sorted by.
+
+    Raises:
+        UnknownName: The table has no such column.
+        Unsupported: Values of a column have no order that the store knows.
+    """
+    found = [find_column(definition, name) for name in columns]
+    for column in found:
+        if not column_type(column.type, collation=column.collation).ordered:
+            raise Unsupported(
+                f'the table cannot be clustered by "{column.name}", a {column.type}',
+                construct="CLUSTER BY of that type",
+            )
+    ids = tuple(dict.fromkeys(column.id for column in found))
+    return replace(definition, cluster_by=ids)
 
 
 def _definition_of_body(
@@ -198,7 +219,7 @@ def _distinct(names: Sequence[str]) -> list[str]:
 
 def _create_view(session: Session, transaction: Transaction, statement: st.CreateView) -> None:
     schema, name = session.qualify(statement.name)
-    freed = _make_room(
+    freed = make_room(
         transaction.snapshot,
         (schema, name),
         "view",
@@ -208,11 +229,13 @@ def _create_view(session: Session, transaction: Transaction, statement: st.Creat
     if freed is None:
         return
     view = View(schema, name, statement.query, statement.columns, session.schema)
-    logical = bind_text(session, statement.query, transaction.snapshot)
+    require_lasting(statement.query)
+    query = splice(session, statement.query, session.catalog(transaction.snapshot)).sql
+    logical = bind_text(session, query, transaction.snapshot)
     # Bound once now, so that a view that cannot work is refused where it is created.
     opened = open_route(session, logical, None, transaction.snapshot)
     try:
-        width = len(opened.cursor.sql(statement.query).columns)
+        width = len(opened.cursor.sql(query).columns)
     finally:
         opened.close(drained=True)
     if len(statement.columns) > width:
@@ -301,7 +324,7 @@ def _alter(session: Session, transaction: Transaction, statement: st.Alter) -> N
         view = snapshot.view(schema, name)
         if view is not None and stream.accept("RENAME", "TO"):
             renamed = replace(view, name=stream.identifier())
-            _make_room(snapshot, (schema, renamed.name), "view")
+            make_room(snapshot, (schema, renamed.name), "view")
             transaction.add("ALTER VIEW", DropView(schema, name), renamed)
             return
         if statement.if_exists:
@@ -315,6 +338,11 @@ def _alter(session: Session, transaction: Transaction, statement: st.Alter) -> N
         _rename_table(transaction, state, stream.identifier())
     elif stream.accept("SET", "SCHEMA"):
         _move_table(session, transaction, state, stream.identifier())
+    elif stream.accept("CLUSTER BY"):
+        definition = clustered(state.definition, stream.names_in_parentheses())
+        transaction.add("ALTER TABLE", AlterTable(definition))
+    elif stream.accept("RESET", "CLUSTER BY"):
+        transaction.add("ALTER TABLE", AlterTable(replace(state.definition, cluster_by=())))
     else:
         _alter_columns(session, transaction, state, statement.action)
 
@@ -322,7 +350,7 @@ def _alter(session: Session, transaction: Transaction, statement: st.Alter) -> N
 def _rename_table(transaction: Transaction, state: TableState, name: str) -> None:
     old = state.definition
     if name.lower() != old.name.lower():
-        _make_room(transaction.snapshot, (old.schema, name), "table")
+        make_room(transaction.snapshot, (old.schema, name), "table")
     transaction.add("ALTER TABLE", AlterTable(replace(old, name=name)))
 
 
@@ -330,7 +358,7 @@ def _move_table(session: Session, transaction: Transaction, state: TableState, s
     found = next((s for s in session.snapshot().schemas if s.lower() == schema.lower()), None)
     if found is None:
         raise UnknownName(f'there is no schema "{schema}"', name=schema)
-    _make_room(transaction.snapshot, (found, state.definition.name), "table")
+    make_room(transaction.snapshot, (found, state.definition.name), "table")
     transaction.add("ALTER TABLE", AlterTable(replace(state.definition, schema=found)))
 
 
@@ -348,12 +376,14 @@ def _alter_columns(
         columns, next_id, retyped = _merge(session, old, before, after, action, shadow)
     kept = {c.id for c in columns}
     dropped = (*old.dropped, *(c for c in old.columns if c.id not in kept))
+    replaced = {was.id: new_id for new_id, was in retyped.items() if was is not None}
     new = replace(
         old,
         columns=columns,
         next_column_id=next_id,
         constraints=constraints_of(after, columns),
         dropped=dropped,
+        cluster_by=tuple(found for c in old.cluster_by if (found := replaced.get(c, c)) in kept),
     )
     if retyped:
         _rewrite(session, transaction, state, new, retyped, action)

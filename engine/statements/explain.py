@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from ...errors import Unsupported
 from ...sql import statement as st
+from ...sql.classify import classify
 from ...sql.column_types import column_type
 from ...sql.explain import Node, draw
 from ...sql.provider import RelationKind
@@ -46,7 +47,7 @@ def explain(
     frame: FrameType | None,
 ) -> Result:
     """Run EXPLAIN or EXPLAIN ANALYZE."""
-    inner = st.classify(statement.sql)
+    inner = classify(statement.sql)
     if not isinstance(inner, st.Query):
         raise Unsupported(
             f"EXPLAIN of {type(inner).__name__.upper()} is not supported",
@@ -90,7 +91,7 @@ class _PlanReader:
     snapshot: Snapshot
     parameters: Any
     elapsed_ms: float | None = None
-    streamed: set[str] = field(default_factory=set)
+    streamed: set[tuple[str, str]] = field(default_factory=set)
 
     def read(self, plan: Any) -> Node:
         """The root of the tree."""
@@ -130,7 +131,7 @@ class _PlanReader:
             return self._streamed(info)
         for leaf in self.logical.leaves:
             if leaf.relation.kind is RelationKind.TABLE and scanned:
-                for part in self.route.leaf(leaf.relation.key).parts:
+                for part in self._parts(leaf):
                     if part.source.replace('"', "") == scanned:
                         return self._table_leaf(leaf, part)
         return None
@@ -139,10 +140,8 @@ class _PlanReader:
         """Filters with the columns' own names instead of their ids."""
         for leaf in self.logical.leaves:
             relation = leaf.relation
-            if relation.kind is RelationKind.TABLE and title.endswith(
-                f" {relation.schema}.{relation.name}"
-            ):
-                definition = self.snapshot.tables[relation.key].definition
+            if relation.kind is RelationKind.TABLE and title == _title(leaf):
+                definition = self.route.at(relation).snapshot.tables[relation.key].definition
                 names = {str(c.id): c.name for c in definition.columns}
                 return _renamed(filters, names)
         return filters
@@ -159,21 +158,26 @@ class _PlanReader:
         }
         for leaf in self.logical.leaves:
             source = self.route.source(leaf.relation)
-            if source is None or leaf.relation.key in self.streamed:
+            if source is None or leaf.relation.identity in self.streamed:
                 continue
             if max(1, source.rows()) != max(1, estimate):
                 continue
             if not asked - {""} <= set(source.obj.schema().names):
                 continue
-            self.streamed.add(leaf.relation.key)
+            self.streamed.add(leaf.relation.identity)
             if leaf.relation.kind is RelationKind.SYSTEM:
-                return f"SYSTEM_SCAN pagelake.{leaf.relation.name}", _pushed(leaf)
-            parts = self.route.leaf(leaf.relation.key).parts
+                return _title(leaf), _pushed(leaf)
+            if leaf.relation.kind is RelationKind.CHANGES:
+                versions = f"versions: {leaf.relation.since} to {leaf.relation.version}"
+                return _title(leaf), (versions,)
+            parts = self._parts(leaf)
             return self._table_leaf(leaf, next(p for p in parts if p.kind == "stream"))
         return None
 
+    def _parts(self, leaf: Leaf) -> tuple[Part, ...]:
+        return self.route.at(leaf.relation).leaf(leaf.relation.key).parts
+
     def _table_leaf(self, leaf: Leaf, part: Part) -> tuple[str, tuple[str, ...]]:
-        state = self.snapshot.tables[leaf.relation.key]
         read = sum(1 for group in part.groups if self._wanted(leaf, group))
         columns = leaf.columns
         listed = "all" if columns is None else ", ".join(columns) or "none"
@@ -184,13 +188,14 @@ class _PlanReader:
             f"columns: {listed}",
             *_pushed(leaf),
         )
-        return f"TABLE_SCAN {state.definition.schema}.{state.definition.name}", facts
+        return _title(leaf), facts
 
     def _wanted(self, leaf: Leaf, group: Any) -> bool:
         """Tell whether zone maps leave a row group over for some place of the statement."""
         if not leaf.predicates:
             return True
-        definition = self.snapshot.tables[leaf.relation.key].definition
+        snapshot = self.route.at(leaf.relation).snapshot
+        definition = snapshot.tables[leaf.relation.key].definition
         for place in leaf.predicates:
             stored = []
             for predicate in place:
@@ -223,6 +228,16 @@ def _unwrapped(node: Node) -> Iterator[Node]:
             yield from _unwrapped(child)
     else:
         yield node
+
+
+def _title(leaf: Leaf) -> str:
+    """What a leaf is called: how it is read, what, and at which version."""
+    relation = leaf.relation
+    if relation.kind is RelationKind.CHANGES:
+        return f"CHANGES_SCAN {relation.schema}.{relation.name}"
+    verb = "SYSTEM_SCAN" if relation.kind is RelationKind.SYSTEM else "TABLE_SCAN"
+    version = "" if relation.version is None else f" AT VERSION {relation.version}"
+    return f"{verb} {relation.schema}.{relation.name}{version}"
 
 
 def _pushed(leaf: Leaf) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 def register(registry: Registry) -> None:
     """Register the relations of this folder."""
     from .hot_segments import HotSegments
+    from .maintenance import MaintenanceRelation
     from .pages import Pages
     from .queries import Queries
     from .relations import Relations
@@ -18,9 +19,11 @@ def register(registry: Registry) -> None:
     from .segments import Segments
     from .settings import SettingsRelation
     from .snapshots import Snapshots
+    from .tags import Tags
 
     for relation in (
         HotSegments,
+        MaintenanceRelation,
         Pages,
         Queries,
         Relations,
@@ -28,5 +31,6 @@ def register(registry: Registry) -> None:
         Segments,
         SettingsRelation,
         Snapshots,
+        Tags,
     ):
         registry.add_system(relation.name, relation)

@@ -26,6 +26,7 @@ class Snapshots(Computed):
             ("rows_deleted", pa.int64()),
             ("record_bytes", pa.int64()),
             ("message", pa.string()),
+            ("author", pa.string()),
         ]
     )
 
@@ -46,4 +47,5 @@ class Snapshots(Computed):
             "rows_deleted": [c.rows_deleted for c in commits],
             "record_bytes": [c.record_bytes for c in commits],
             "message": [c.message for c in commits],
+            "author": [c.author for c in commits],
         }

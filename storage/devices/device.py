@@ -12,10 +12,13 @@ Implementations: ``local_device.LocalDevice`` (a directory) and
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+HOLD_BYTES_MAX: Final = 64
+"""Bytes that a hold's content may have."""
 
 
 class AppendFile(Protocol):
@@ -63,8 +66,51 @@ class StagedFile(Protocol):
         ...
 
 
+class Hold(Protocol):
+    """Something said for as long as whoever said it lives, unless it is taken back.
+
+    A hold ends with ``release`` or with its process, however that ends; a stopped process still
+    holds.
+    """
+
+    def update(self, content: bytes) -> None:
+        """Say something else instead; readers see the one or the other, never a mixture.
+
+        Raises:
+            Unavailable: It failed. What the hold says cannot be read until an update succeeds.
+        """
+        ...
+
+    def release(self) -> None:
+        """Take it back. Calling twice is allowed."""
+        ...
+
+
 class Device(Protocol):
     """Flat files under slash-separated names."""
+
+    def hold(self, name: str, content: bytes) -> Hold:
+        """Say something to everybody who uses the store, for as long as this process lives.
+
+        Args:
+            name: A new name, such as ``pins/5e1c…``; its folder holds nothing but holds.
+            content: Up to ``HOLD_BYTES_MAX`` bytes.
+
+        Raises:
+            FileExistsError: The name is taken.
+            Unavailable: The device failed, or has no locks; nothing is held.
+        """
+        ...
+
+    def held(self, folder: str) -> list[bytes]:
+        """Contents of the holds of a folder, those of this process included, in no order.
+
+        What the dead left behind is removed. An owner that dies meanwhile may still be listed.
+
+        Raises:
+            Unavailable: A hold cannot be read, so that what it says must be assumed to matter.
+        """
+        ...
 
     def create(self, name: str) -> AppendFile:
         """Create a file for appending; its name must be new."""

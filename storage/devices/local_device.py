@@ -1,54 +1,58 @@
 """A device over a directory of the local file system.
 
-Publishing uses ``link(2)`` and never ``rename(2)``: link fails when the name exists,
-rename replaces silently. On Linux the staged file has no name at all (``O_TMPFILE``),
-elsewhere it has an unguessable temporary one.
+Every call to the operating system goes through ``FileCalls``. What a failed call raises is a
+typed error, save that a name which is missing or taken is ``FileNotFoundError`` or
+``FileExistsError``, as the interface says.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import mmap
 import os
 import secrets
+import stat
 import threading
 from typing import TYPE_CHECKING
 
 from ...errors import NotAStore, OutcomeUnknown, StorageFull, Unavailable
+from .file_calls import NO_ROOM, SYSTEM_CALLS, FileCalls, read_failure, write_failure
+from .local_hold import LocalHold, held
+from .unnamed_file import STAGING, Folders, UnnamedFile
 
 if TYPE_CHECKING:
+    import mmap
     from pathlib import Path
 
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_STAGING = "tmp"
-_FOLDERS = ("log", "log/checkpoints", "segments", "hot", _STAGING)
-_OWN_NAMES = frozenset({*_FOLDERS, "store.json"})
+_STORE_FILE = "store.json"
+FOLDERS = (
+    "log",
+    "log/boundary",
+    "log/bundles",
+    "log/checkpoints",
+    "log/horizon",
+    "segments",
+    "hot",
+    "pins",
+    STAGING,
+)
+_OWN_NAMES = frozenset({*FOLDERS, _STORE_FILE, "devices", "device.json"})
 _FOREIGN_ALLOWED = frozenset({"lost+found"})  # a new file system is a place for a store too
 _MAPS_MAX = 256  # every mapping holds a descriptor, and processes often may have 1,024 of them
-_datasync = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
 _IOV_MAX = 512  # buffers one writev takes; POSIX promises 16, Linux and macOS give 1024
+_READ_BYTES_MAX = 1 << 30  # one read(2) gives 2 GiB at most
+# Failures that say something of the machine at the moment, and nothing of the path.
+_PASSING = frozenset(
+    {errno.EIO, errno.EINTR, errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+)
 
 
-def _failure(error: OSError, verb: str) -> Unavailable:
-    """What a failed call means to the caller, while nothing is published yet."""
-    if error.errno in _NO_ROOM:
-        return StorageFull(
-            f"the device has no room left to {verb}; nothing of this transaction was kept",
-            hint="free some space and run the statement again",
-        )
-    return Unavailable(f"the device failed to {verb} ({error.strerror}); nothing was kept")
-
-
-def _write_all(descriptor: int, parts: list[bytes | memoryview]) -> None:
+def _write_all(calls: FileCalls, descriptor: int, parts: list[bytes | memoryview]) -> None:
     """Write every byte of the parts, resuming after short writes."""
     views = [memoryview(part).cast("B") for part in parts if len(part)]
     first = 0
     while first < len(views):
-        try:
-            written = os.writev(descriptor, views[first : first + _IOV_MAX])
-        except OSError as error:
-            raise _failure(error, "write") from error
+        written = calls.writev(descriptor, views[first : first + _IOV_MAX])
         while first < len(views) and written >= len(views[first]):
             written -= len(views[first])
             first += 1
@@ -56,46 +60,33 @@ def _write_all(descriptor: int, parts: list[bytes | memoryview]) -> None:
             views[first] = views[first][written:]
 
 
-def _sync(descriptor: int, what: str) -> None:
-    try:
-        _datasync(descriptor)
-    except OSError as error:
-        if error.errno in _NO_ROOM:
-            raise StorageFull(
-                f"the device had no room left for {what} when it was synced"
-            ) from error
-        # After a failed sync the kernel may have dropped the dirty pages: a second sync would
-        # succeed and mean nothing, so the file is given up.
-        raise OutcomeUnknown(
-            f"syncing {what} failed ({error.strerror}); whether it reached the device is unknown",
-            hint="reconnect: a fresh read of the store decides",
-        ) from error
-
-
 class _LocalAppendFile:
-    __slots__ = ("_descriptor", "_name", "_poisoned", "size")
+    __slots__ = ("_calls", "_descriptor", "_name", "_poisoned", "size")
 
-    def __init__(self, path: Path, name: str) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
+    def __init__(self, calls: FileCalls, root: str, name: str, *, new: bool = True) -> None:
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | (os.O_CREAT | os.O_EXCL) * new
         try:
-            self._descriptor = os.open(path, flags, 0o600)
-        except FileExistsError:
+            self._descriptor = calls.open(f"{root}/{name}", flags, 0o600)
+            self.size = 0 if new else calls.fstat(self._descriptor).st_size
+        except (FileExistsError, FileNotFoundError):
             raise
         except OSError as error:
-            raise _failure(error, "create a segment") from error
+            raise write_failure(error, "create a segment") from error
+        self._calls = calls
         self._name = name
         self._poisoned = False
-        self.size = 0
 
     def append(self, *parts: bytes | memoryview) -> int:
         if self._poisoned:
             raise OutcomeUnknown(f"{self._name} takes no appends after a failed write or sync")
         offset = self.size
         try:
-            _write_all(self._descriptor, list(parts))
-        except BaseException:
+            _write_all(self._calls, self._descriptor, list(parts))
+        except BaseException as error:
             # A partial append leaves the real end of the file unknown.
             self._poisoned = True
+            if isinstance(error, OSError):
+                raise write_failure(error, "write") from error
             raise
         self.size += sum(memoryview(part).nbytes for part in parts)
         return offset
@@ -104,109 +95,54 @@ class _LocalAppendFile:
         if self._poisoned:
             raise OutcomeUnknown(f"{self._name} was given up after a failed write or sync")
         try:
-            _sync(self._descriptor, self._name)
-        except BaseException:
+            self._calls.fdatasync(self._descriptor)
+        except BaseException as error:
+            # After a failed sync the kernel may have dropped the dirty pages: a second sync
+            # would succeed and mean nothing, so the file is given up.
             self._poisoned = True
-            raise
+            if not isinstance(error, OSError):
+                raise
+            if error.errno in NO_ROOM:
+                raise StorageFull(
+                    f"the device had no room left for {self._name} when it was synced"
+                ) from error
+            raise OutcomeUnknown(
+                f"syncing {self._name} failed ({error.strerror}); whether it reached the device "
+                "is unknown",
+                hint="reconnect: a fresh read of the store decides",
+            ) from error
 
     def close(self) -> None:
         if self._descriptor >= 0:
-            os.close(self._descriptor)
+            # What is referred to was synced before, so a failure here says nothing new.
+            with contextlib.suppress(OSError):
+                self._calls.close(self._descriptor)
             self._descriptor = -1
-
-
-class _Folders:
-    """Descriptors of a store's folders, opened once: they are synced with every commit."""
-
-    def __init__(self, root: str) -> None:
-        self._root = root
-        self._open: dict[str, int] = {}
-        self._lock = threading.Lock()
-
-    def descriptor(self, folder: str) -> int:
-        """Descriptor of a folder, valid until ``close``."""
-        with self._lock:
-            known = self._open.get(folder)
-            if known is None:
-                flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-                known = os.open(f"{self._root}/{folder}", flags)
-                self._open[folder] = known
-            return known
-
-    def close(self) -> None:
-        """Release the descriptors."""
-        with self._lock:
-            for descriptor in self._open.values():
-                os.close(descriptor)
-            self._open.clear()
 
 
 class _LocalStagedFile:
-    """A synced file without a name, or with a temporary one where O_TMPFILE is missing."""
+    """A synced file without a name."""
 
-    __slots__ = ("_descriptor", "_folders", "_root", "_temporary")
+    __slots__ = ("_file",)
 
-    def __init__(self, root: str, folders: _Folders, content: bytes) -> None:
-        self._root = root
-        self._folders = folders
-        self._temporary: str | None = None
-        flags = getattr(os, "O_TMPFILE", 0)
+    def __init__(self, calls: FileCalls, root: str, folders: Folders, content: bytes) -> None:
         try:
-            if flags:
-                try:
-                    self._descriptor = os.open(
-                        f"{root}/{_STAGING}", os.O_WRONLY | flags | os.O_CLOEXEC, 0o600
-                    )
-                except OSError as error:
-                    if error.errno not in {errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT}:
-                        raise
-                    flags = 0
-            if not flags:
-                self._temporary = f"{root}/{_STAGING}/{secrets.token_hex(16)}"
-                self._descriptor = os.open(
-                    self._temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600
-                )
+            self._file = UnnamedFile(calls, root, folders)
+            try:
+                _write_all(calls, self._file.descriptor, [content])
+                # A sync that fails here loses nothing: the file has no name, nobody can see it.
+                calls.fdatasync(self._file.descriptor)
+            except BaseException:
+                self._file.discard()
+                raise
         except OSError as error:
-            raise _failure(error, "stage a commit record") from error
-        try:
-            _write_all(self._descriptor, [content])
-            # A sync that fails here loses nothing: the file has no name, nobody can see it.
-            _datasync(self._descriptor)
-        except OSError as error:
-            self.discard()
-            raise _failure(error, "stage a commit record") from error
-        except BaseException:
-            self.discard()
-            raise
+            raise write_failure(error, "stage a commit record") from error
 
     def link(self, name: str) -> bool:
-        folder, _, base = name.rpartition("/")
-        try:
-            if self._temporary is None:
-                # Naming dst_dir_fd makes CPython call linkat; plain link(2) of a /proc path
-                # would cross devices.
-                os.link(
-                    f"/proc/self/fd/{self._descriptor}",
-                    base,
-                    dst_dir_fd=self._folders.descriptor(folder),
-                    follow_symlinks=True,
-                )
-            else:
-                os.link(self._temporary, f"{self._root}/{name}")
-        except FileExistsError:
-            return False
-        except OSError as error:
-            raise _failure(error, "publish a commit") from error
-        return True
+        return self._file.link(name, "publish a commit")
 
     def discard(self) -> None:
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
-        if self._temporary is not None:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self._temporary)
-            self._temporary = None
+        self._file.discard()
 
 
 class LocalDevice:
@@ -215,55 +151,114 @@ class LocalDevice:
     Args:
         root: The directory.
         create: Create the directory and its folders when they are missing.
+        calls: The operating system.
+        extra_folders: Further folders to create.
+        maps_max: Mappings to keep.
 
     Raises:
         NotAStore: The path is a file, cannot be created or entered, or lies on a file
             system whose link is not atomic.
+        StorageFull: There is no room for it.
+        Unavailable: The file system fails at the moment.
     """
 
-    def __init__(self, root: Path, *, create: bool) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        create: bool,
+        calls: FileCalls = SYSTEM_CALLS,
+        extra_folders: tuple[str, ...] = (),
+        maps_max: int | None = None,
+    ) -> None:
         self._root = root
+        self._extra_folders = extra_folders
+        self._maps_max = _MAPS_MAX if maps_max is None else maps_max
         self._prefix = str(root)
-        self._folders = _Folders(self._prefix)
+        self._calls = calls.repeating_interrupted()
+        self._folders = Folders(self._calls, self._prefix)
         self._maps: dict[str, mmap.mmap] = {}
         self._maps_lock = threading.Lock()
         try:
-            if root.exists() and not root.is_dir():
+            found = self._status(self._prefix)
+            if found is not None and not stat.S_ISDIR(found.st_mode):
                 raise NotAStore(f"{root} is a file, not a directory", hint="name a directory")
             if create:
                 self._make_folders()
-            elif not root.is_dir():
+            elif found is None:
                 raise NotAStore(f"{root} does not exist", hint="open it writable to create it")
         except OSError as error:
-            if error.errno in _NO_ROOM:
+            if error.errno in NO_ROOM:
                 raise StorageFull(f"the device has no room left for a store in {root}") from error
-            raise NotAStore(f"cannot open a store in {root}: {error.strerror}") from error
+            failure = Unavailable if error.errno in _PASSING else NotAStore
+            raise failure(f"cannot open a store in {root}: {error.strerror}") from error
         if create:
-            self._probe_link()
+            try:
+                self._probe_link()
+            except BaseException:
+                self.close()
+                raise
+
+    def _status(self, path: str) -> os.stat_result | None:
+        try:
+            return self._calls.stat(path)
+        except FileNotFoundError:
+            return None
 
     def _make_folders(self) -> None:
         """Create what is missing of the directory and its folders."""
-        missing = [path for path in (self._root, *self._root.parents) if not path.exists()]
-        self._root.mkdir(parents=True, exist_ok=True)
-        found = {name for name in os.listdir(self._root) if not name.startswith(".")}
-        if "store.json" not in found and (foreign := found - _OWN_NAMES - _FOREIGN_ALLOWED):
+        missing = []
+        path = self._prefix
+        while self._status(path) is None:
+            missing.append(path)
+            path = os.path.dirname(path)
+        for path in reversed(missing):
+            self._make_folder(path)
+        found = {name for name in self._calls.listdir(self._prefix) if not name.startswith(".")}
+        if _STORE_FILE not in found and (foreign := found - _OWN_NAMES - _FOREIGN_ALLOWED):
             raise NotAStore(
                 f"{self._root} holds something other than a store, such as {min(foreign)}",
                 hint="name an empty or a new directory",
             )
-        for folder in _FOLDERS:
-            (self._root / folder).mkdir(exist_ok=True)
-        for path in missing:
-            # A store whose own directory is lost in a power failure is lost with all commits.
-            descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        for folder in (*FOLDERS, *self._extra_folders):
+            self._make_folder(f"{self._prefix}/{folder}")
+        if _STORE_FILE not in found:
+            self._sync_parents(set(missing))
+
+    def _make_folder(self, path: str) -> None:
+        try:
+            self._calls.mkdir(path)
+        except FileExistsError:
+            if not stat.S_ISDIR(self._calls.stat(path).st_mode):
+                raise
+
+    def _sync_parents(self, made: set[str]) -> None:
+        """Make the path to a new store durable: lost with it are all its commits.
+
+        Whoever made the directories may have died before they were synced, so those that
+        were found are synced too, as far as this process may and up to the file system's root.
+        """
+        path, system = self._prefix, self._calls.stat(self._prefix).st_dev
+        while path != (parent := os.path.dirname(path)):
             try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+                if self._calls.stat(parent).st_dev != system:
+                    return
+                descriptor = self._calls.open(
+                    parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, 0
+                )
+                try:
+                    self._calls.fsync(descriptor)
+                finally:
+                    with contextlib.suppress(OSError):
+                        self._calls.close(descriptor)
+            except OSError as error:
+                if path in made or error.errno in _PASSING | NO_ROOM:
+                    raise
+            path = parent
 
     def _probe_link(self) -> None:
         """Refuse file systems on which link would not fail on an existing name."""
-        probe = f"tmp/probe-{secrets.token_hex(8)}"
+        probe = f"{STAGING}/probe-{secrets.token_hex(8)}"
         try:
             staged = self.stage(b"probe")
             try:
@@ -272,7 +267,7 @@ class LocalDevice:
                 staged.discard()
                 self.unlink(probe)
         except StorageFull:
-            if self.exists("store.json"):
+            if self.exists(_STORE_FILE):
                 return  # proved when the store was made; a full one must still open
             raise
         except Unavailable as error:
@@ -284,18 +279,48 @@ class LocalDevice:
         if not atomic:
             raise NotAStore(f"the file system of {self._root} has no atomic link")
 
+    def hold(self, name: str, content: bytes) -> LocalHold:
+        return LocalHold(self._calls, self._prefix, self._folders, name, content)
+
+    def held(self, folder: str) -> list[bytes]:
+        return held(self._calls, self._prefix, folder)
+
     def create(self, name: str) -> _LocalAppendFile:
-        return _LocalAppendFile(self._root / name, name)
+        return _LocalAppendFile(self._calls, self._prefix, name)
+
+    def extend(self, name: str) -> _LocalAppendFile:
+        """Open a file for appending again, where nobody else can be appending: in a backup."""
+        return _LocalAppendFile(self._calls, self._prefix, name, new=False)
 
     def stage(self, content: bytes) -> _LocalStagedFile:
-        return _LocalStagedFile(self._prefix, self._folders, content)
+        return _LocalStagedFile(self._calls, self._prefix, self._folders, content)
 
     def exists(self, name: str) -> bool:
-        return os.path.exists(f"{self._prefix}/{name}")
+        try:
+            self._calls.stat(f"{self._prefix}/{name}")
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            # Answering False would pass for "there is no newer version".
+            raise read_failure(error, name) from error
+        return True
 
     def read(self, name: str) -> bytes:
-        with open(f"{self._prefix}/{name}", "rb", buffering=0) as file:
-            return file.read()
+        try:
+            descriptor = self._calls.open(f"{self._prefix}/{name}", os.O_RDONLY | os.O_CLOEXEC, 0)
+            try:
+                wanted = self._calls.fstat(descriptor).st_size + 1
+                parts = []
+                while part := self._calls.read(descriptor, min(wanted, _READ_BYTES_MAX)):
+                    parts.append(part)
+                return parts[0] if len(parts) == 1 else b"".join(parts)
+            finally:
+                with contextlib.suppress(OSError):
+                    self._calls.close(descriptor)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise read_failure(error, name) from error
 
     def map(self, name: str, offset: int, length: int) -> memoryview:
         if length == 0:
@@ -307,60 +332,83 @@ class LocalDevice:
 
     def _remap(self, name: str, needed: int) -> mmap.mmap:
         with self._maps_lock:
-            with open(self._root / name, "rb") as file:
-                # Checked before mapping: touching pages beyond the end would kill the process.
-                if os.fstat(file.fileno()).st_size < needed:
-                    raise EOFError(f"{name} is shorter than {needed} bytes")
-                mapped = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+            try:
+                mapped = self._map_whole(name, needed)
+            except FileNotFoundError:
+                raise
+            except OSError as error:
+                raise read_failure(error, name) from error
             # An older, shorter map is dropped here and freed with its last view.
             self._maps.pop(name, None)
             self._maps[name] = mapped
-            if len(self._maps) > _MAPS_MAX:
+            if len(self._maps) > self._maps_max:
                 del self._maps[next(iter(self._maps))]
             return mapped
 
+    def _map_whole(self, name: str, needed: int) -> mmap.mmap:
+        descriptor = self._calls.open(f"{self._prefix}/{name}", os.O_RDONLY | os.O_CLOEXEC, 0)
+        try:
+            # Checked before mapping: touching pages beyond the end would kill the process.
+            if self._calls.fstat(descriptor).st_size < needed:
+                raise EOFError(f"{name} is shorter than {needed} bytes")
+            return self._calls.map(descriptor)
+        finally:
+            with contextlib.suppress(OSError):
+                self._calls.close(descriptor)
+
     def list(self, folder: str) -> list[str]:
         try:
-            return sorted(os.listdir(self._root / folder))
+            return sorted(self._calls.listdir(f"{self._prefix}/{folder}"))
         except FileNotFoundError:
             return []
+        except OSError as error:
+            raise read_failure(error, folder) from error
+
+    def _stat(self, name: str) -> os.stat_result:
+        try:
+            return self._calls.stat(f"{self._prefix}/{name}")
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise read_failure(error, name) from error
 
     def size(self, name: str) -> int:
-        return os.stat(self._root / name).st_size
+        return self._stat(name).st_size
 
     def unlink(self, name: str) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._root / name)
         with self._maps_lock:
             self._maps.pop(name, None)
+        try:
+            self._calls.unlink(f"{self._prefix}/{name}")
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise Unavailable(f"{name} cannot be removed: {error.strerror}") from error
 
     def sync_directory(self, folder: str) -> None:
-        try:
-            os.fsync(self._folders.descriptor(folder))
-        except OSError as error:
-            raise OutcomeUnknown(
-                f"syncing the directory {folder} failed ({error.strerror})",
-                hint="reconnect: a fresh read of the store decides",
-            ) from error
+        self._folders.sync(folder)
 
     def local_path(self, name: str) -> Path | None:
         return self._root / name
 
     def adopt(self, path: Path, name: str) -> bool:
-        target = self._root / name
-        target.parent.mkdir(exist_ok=True)  # whoever deleted it deleted what can be made again
+        target = f"{self._prefix}/{name}"
         try:
-            os.link(path, target)
+            # Whoever deleted the folder deleted what can be made again.
+            self._make_folder(os.path.dirname(target))
+            self._calls.link(str(path), target)
         except FileExistsError:
             return False
+        except OSError as error:
+            raise write_failure(error, "publish a file") from error
         return True
 
     def touch(self, name: str) -> None:
         with contextlib.suppress(OSError):
-            os.utime(self._root / name)
+            self._calls.utime(f"{self._prefix}/{name}")
 
     def modified_s(self, name: str) -> float:
-        return os.stat(self._root / name).st_mtime
+        return self._stat(name).st_mtime
 
     def close(self) -> None:
         with self._maps_lock:

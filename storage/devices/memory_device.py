@@ -7,9 +7,13 @@ Derived hot files cannot live here, because the kernel attaches files by path;
 from __future__ import annotations
 
 import threading
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from .device import HOLD_BYTES_MAX
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 
@@ -52,18 +56,65 @@ class _MemoryStagedFile:
         """Nothing to drop."""
 
 
-class MemoryDevice:
-    """Files in a dictionary."""
+class _MemoryHold:
+    __slots__ = ("_device", "_name")
 
-    def __init__(self) -> None:
+    def __init__(self, device: MemoryDevice, name: str) -> None:
+        self._device = device
+        self._name = name
+
+    def update(self, content: bytes) -> None:
+        self._device._say(self._name, content)
+
+    def release(self) -> None:
+        self._device._say(self._name, None)
+
+
+class MemoryDevice:
+    """Files in a dictionary.
+
+    Args:
+        files: What it holds at first: content by name.
+    """
+
+    def __init__(self, files: Mapping[str, bytes] | None = None) -> None:
         self._files: dict[str, bytearray | bytes] = {}
+        # Names by folder: the log's small folders are listed with every commit.
+        self._folders: defaultdict[str, set[str]] = defaultdict(set)
+        for name, content in (files or {}).items():
+            self._add(name, content)
+        self._holds: dict[str, bytes] = {}
         self._lock = threading.Lock()
+
+    def _add(self, name: str, content: bytearray | bytes) -> None:
+        self._files[name] = content
+        folder, _, base = name.rpartition("/")
+        self._folders[folder].add(base)
+
+    def _say(self, name: str, content: bytes | None) -> None:
+        if content is not None and len(content) > HOLD_BYTES_MAX:
+            raise ValueError(f"a hold takes {HOLD_BYTES_MAX} bytes, not {len(content)}")
+        with self._lock:
+            if content is None:
+                self._holds.pop(name, None)
+            else:
+                self._holds[name] = content
+
+    def hold(self, name: str, content: bytes) -> _MemoryHold:
+        if name in self._holds:
+            raise FileExistsError(name)
+        self._say(name, content)
+        return _MemoryHold(self, name)
+
+    def held(self, folder: str) -> list[bytes]:
+        with self._lock:
+            return [c for name, c in self._holds.items() if name.rpartition("/")[0] == folder]
 
     def _link(self, name: str, content: bytes) -> bool:
         with self._lock:
             if name in self._files:
                 return False
-            self._files[name] = content
+            self._add(name, content)
             return True
 
     def create(self, name: str) -> _MemoryAppendFile:
@@ -71,6 +122,13 @@ class MemoryDevice:
         with self._lock:
             if name in self._files:
                 raise FileExistsError(name)
+            self._add(name, content)
+        return _MemoryAppendFile(content, self._lock)
+
+    def extend(self, name: str) -> _MemoryAppendFile:
+        """Open a file for appending again, where nobody else can be appending: in a backup."""
+        content = bytearray(self._get(name))
+        with self._lock:
             self._files[name] = content
         return _MemoryAppendFile(content, self._lock)
 
@@ -98,10 +156,8 @@ class MemoryDevice:
             return memoryview(bytes(content[offset : offset + length]))
 
     def list(self, folder: str) -> list[str]:
-        prefix = folder + "/"
         with self._lock:
-            rest = [name[len(prefix) :] for name in self._files if name.startswith(prefix)]
-        return sorted(name for name in rest if "/" not in name)
+            return sorted(self._folders[folder])
 
     def size(self, name: str) -> int:
         return len(self._get(name))
@@ -109,6 +165,8 @@ class MemoryDevice:
     def unlink(self, name: str) -> None:
         with self._lock:
             self._files.pop(name, None)
+            folder, _, base = name.rpartition("/")
+            self._folders[folder].discard(base)
 
     def sync_directory(self, folder: str) -> None:
         """Nothing to do."""

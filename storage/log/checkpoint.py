@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgpack
 
 from ...errors import Corrupt
-from ..effects import View
+from ..effects import View, Wire
 from ..snapshot import CommitInfo, RowGroupList, Snapshot, TableState
 from .effects_wire import (
     definition_from_wire,
@@ -27,6 +27,8 @@ from .record import frame, unframe, unpack
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ..devices.device import Device
+
 FOLDER = "log/checkpoints"
 _MAGIC = b"PLCK"
 
@@ -34,6 +36,26 @@ _MAGIC = b"PLCK"
 def checkpoint_name(version: int) -> str:
     """Name of a version's checkpoint."""
     return f"{FOLDER}/{version:020d}"
+
+
+def info_to_wire(info: CommitInfo) -> Wire:
+    """Flatten what the history tells of a version."""
+    return [
+        info.version,
+        info.time_us,
+        info.operation,
+        info.transactions,
+        info.rows_added,
+        info.rows_deleted,
+        info.record_bytes,
+        info.message,
+        info.author,
+    ]
+
+
+def info_from_wire(wire: Wire) -> CommitInfo:
+    """Rebuild what the history tells of a version."""
+    return CommitInfo(*wire[:9])
 
 
 def encode(snapshot: Snapshot, history: Sequence[CommitInfo], *, store_id: bytes) -> bytes:
@@ -50,28 +72,36 @@ def encode(snapshot: Snapshot, history: Sequence[CommitInfo], *, store_id: bytes
         for state in snapshot.tables.values()
     ]
     views = [to_wire(view)[1:] for view in snapshot.views.values()]
-    commits = [
-        [
-            c.version,
-            c.time_us,
-            c.operation,
-            c.transactions,
-            c.rows_added,
-            c.rows_deleted,
-            c.record_bytes,
-            c.message,
-        ]
-        for c in history
-    ]
+    commits = [info_to_wire(info) for info in history]
     body: bytes = msgpack.packb(
-        [list(snapshot.schemas), tables, views, commits, snapshot.catalog_version]
+        [
+            list(snapshot.schemas),
+            tables,
+            views,
+            # Packed apart: opening need not read it.
+            msgpack.packb(commits),
+            snapshot.catalog_version,
+            dict(snapshot.tags),
+        ]
     )
     base = (snapshot.version, snapshot.record_hash)
     return frame(body, magic=_MAGIC, store_id=store_id, base=base, time_us=snapshot.time_us)
 
 
-def decode(content: bytes, *, store_id: bytes, name: str) -> tuple[Snapshot, list[CommitInfo]]:
-    """Read a checkpoint.
+def unpack_history(packed: bytes) -> list[CommitInfo]:
+    """Read the history that ``decode`` left packed.
+
+    Raises:
+        Corrupt: It is not a history.
+    """
+    try:
+        return [info_from_wire(commit) for commit in unpack(packed, "the history")]
+    except (IndexError, TypeError, ValueError) as error:
+        raise Corrupt(f"the history in a checkpoint cannot be read: {error}") from error
+
+
+def decode(content: bytes, *, store_id: bytes, name: str) -> tuple[Snapshot, bytes]:
+    """Read a checkpoint; the history in it stays packed, see ``unpack_history``.
 
     Raises:
         Corrupt: The bytes are damaged or belong elsewhere.
@@ -84,6 +114,7 @@ def decode(content: bytes, *, store_id: bytes, name: str) -> tuple[Snapshot, lis
     try:
         schemas, tables, views, commits = wire[:4]
         catalog_version = int(str(wire[4]))
+        tags = {str(name): int(version) for name, version in wire[5].items()}
         states = {}
         for table in tables:
             definition = definition_from_wire(table[0])
@@ -95,8 +126,7 @@ def decode(content: bytes, *, store_id: bytes, name: str) -> tuple[Snapshot, lis
                 definition, groups, deletes, next_row_id, rows, changed, changed
             )
         stored = [View(v[0], v[1], v[2], tuple(v[3]), v[4]) for v in views]
-        history = [CommitInfo(*commit[:8]) for commit in commits]
-    except (IndexError, TypeError, ValueError) as error:
+    except (AttributeError, IndexError, TypeError, ValueError) as error:
         raise Corrupt(f"{name} cannot be read: {error}", file=name, offset=0) from error
     snapshot = Snapshot(
         version=version,
@@ -106,5 +136,11 @@ def decode(content: bytes, *, store_id: bytes, name: str) -> tuple[Snapshot, lis
         tables=states,
         views={(v.schema.lower(), v.name.lower()): v for v in stored},
         catalog_version=catalog_version,
+        tags=tags,
     )
-    return snapshot, history
+    return snapshot, bytes(commits)
+
+
+def versions(device: Device) -> list[int]:
+    """Versions that there are checkpoints of, in order."""
+    return sorted(int(name) for name in device.list(FOLDER) if name.isdigit())

@@ -14,17 +14,21 @@ from ...errors import Corrupt
 from ..effects import (
     AlterTable,
     Append,
+    CloneTable,
     Column,
     ColumnChunk,
     Constraint,
     CreateSchema,
     CreateTable,
+    CreateTag,
     Delete,
     DeleteVector,
     DropSchema,
     DropTable,
+    DropTag,
     DropView,
     Effect,
+    RestoreTable,
     Rewrite,
     RowGroup,
     TableDefinition,
@@ -104,6 +108,7 @@ def definition_to_wire(definition: TableDefinition) -> Wire:
         definition.next_column_id,
         [[c.kind, list(c.columns), c.expression, c.name] for c in definition.constraints],
         [_column_to_wire(c) for c in definition.dropped],
+        list(definition.cluster_by),
     ]
 
 
@@ -117,6 +122,7 @@ def definition_from_wire(wire: Wire) -> TableDefinition:
         wire[4],
         tuple(Constraint(c[0], tuple(c[1]), c[2], c[3]) for c in wire[5]),
         tuple(Column(*column[:8]) for column in wire[6]),
+        tuple(wire[7]),
     )
 
 
@@ -154,6 +160,14 @@ def to_wire(effect: Effect) -> Wire:
             return ["delete", table, [[g, *vector_to_wire(v)] for g, v in vectors.items()]]
         case Rewrite(table, removed, added):
             return ["rewrite", table, list(removed), [row_group_to_wire(g) for g in added]]
+        case CloneTable(definition, source, version):
+            return ["clone_table", definition_to_wire(definition), source, version]
+        case RestoreTable(table, version):
+            return ["restore_table", table, version]
+        case CreateTag(name, version):
+            return ["create_tag", name, version]
+        case DropTag(name):
+            return ["drop_tag", name]
 
 
 def from_wire(wire: Any) -> Effect:
@@ -185,6 +199,14 @@ def from_wire(wire: Any) -> Effect:
             case ["rewrite", table, removed, added, *_]:
                 groups = tuple(row_group_from_wire(g) for g in added)
                 return Rewrite(table, tuple(removed), groups)
+            case ["clone_table", definition, source, version, *_]:
+                return CloneTable(definition_from_wire(definition), source, int(version))
+            case ["restore_table", table, version, *_]:
+                return RestoreTable(table, int(version))
+            case ["create_tag", name, version, *_]:
+                return CreateTag(name, int(version))
+            case ["drop_tag", name, *_]:
+                return DropTag(name)
     except (IndexError, TypeError, ValueError, KeyError) as error:
         raise Corrupt(f"an effect of a commit record cannot be read: {error}") from error
     raise Corrupt("a commit record holds an effect that this version does not know")

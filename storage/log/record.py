@@ -32,6 +32,7 @@ _HEADER = struct.Struct("<4sHH16sQ32sqQQQ")
 _COMPRESSED = 1
 _COMPRESS_FROM_BYTES = 256
 _BODY_BYTES_MAX = 1 << 31
+_ZSTD = pa.Codec("zstd", compression_level=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +44,14 @@ class CommittedTransaction:
         operation: The statement kinds that made it, such as ``INSERT``.
         effects: What it does, in order.
         message: Free text given by the user, or None.
+        author: Who made it, as the user said, or None.
     """
 
     id: str
     operation: str
     effects: tuple[Effect, ...]
     message: str | None = None
+    author: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,7 @@ def frame(
     """Put a header with checksum before a body, compressed where that pays."""
     flags, stored = 0, body
     if len(body) >= _COMPRESS_FROM_BYTES:
-        stored = pa.Codec("zstd", compression_level=1).compress(body, asbytes=True)
+        stored = _ZSTD.compress(body, asbytes=True)
         flags = _COMPRESSED
     fields = (magic, RECORD_FORMAT, flags, store_id, *base, time_us, len(body), len(stored))
     blank = _HEADER.pack(*fields, 0)
@@ -126,7 +129,7 @@ def unframe(
         )
     if flags & _COMPRESSED:
         try:
-            body = pa.Codec("zstd").decompress(body, decompressed_size=raw, asbytes=True)
+            body = _ZSTD.decompress(body, decompressed_size=raw, asbytes=True)
         except (OSError, pa.ArrowInvalid) as error:
             raise corrupt(f"its body cannot be decompressed: {error}") from error
     return body, base, base_hash, time_us
@@ -141,7 +144,10 @@ def encode(
     time_us: int,
 ) -> bytes:
     """Serialise a record; ``decode`` reverses it."""
-    wire = [[t.id, t.operation, [to_wire(e) for e in t.effects], t.message] for t in transactions]
+    wire = [
+        [t.id, t.operation, [to_wire(e) for e in t.effects], t.message, t.author]
+        for t in transactions
+    ]
     body: bytes = msgpack.packb(wire)
     return frame(
         body, magic=_MAGIC, store_id=store_id, base=(base_version, base_hash), time_us=time_us
@@ -170,7 +176,8 @@ def decode(content: bytes, *, store_id: bytes, name: str) -> Record:
     )
     wire = unpack(body, name)
     transactions = tuple(
-        CommittedTransaction(t[0], t[1], tuple(from_wire(e) for e in t[2]), t[3]) for t in wire
+        CommittedTransaction(t[0], t[1], tuple(from_wire(e) for e in t[2]), t[3], t[4])
+        for t in wire
     )
     return Record(
         base_version, base_hash, time_us, transactions, record_hash(content), len(content)

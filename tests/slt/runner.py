@@ -18,6 +18,7 @@ import duckdb
 
 import pagelake
 from pagelake.sql import statement as st
+from pagelake.sql.classify import classify
 from tests.slt.script import Record, Script, parse
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ class PagelakeEngine:
         self._cursors[connection] = cursor
         self.settle()
         answer = _pagelake_answer(cursor.sql(sql).start())
-        if self._plan_cache and isinstance(st.classify(sql), st.Query):
+        if self._plan_cache and isinstance(classify(sql), st.Query):
             again = _pagelake_answer(cursor.sql(sql))  # from the cache, bound before it runs
             assert sorted(again.rows) == sorted(answer.rows), f"the second run differs: {sql}"
             assert again.types == answer.types

@@ -18,7 +18,8 @@ from pagelake.storage.effects import (
     View,
 )
 from pagelake.storage.log import checkpoint as checkpoints
-from pagelake.storage.store import CHECKPOINT_EVERY_RECORDS, CHECKPOINTS_KEPT, Store, record_name
+from pagelake.storage.log.commit_log import record_name
+from pagelake.storage.store import CHECKPOINT_EVERY_RECORDS, CHECKPOINTS_KEPT, Store
 from tests.unit.storage.builders import TABLE, append, commit, definition
 from tests.unit.storage.devices import FullDevice
 
@@ -63,7 +64,7 @@ def test_a_checkpoint_gives_the_same_snapshot_and_history(device: MemoryDevice) 
     content = checkpoints.encode(store.snapshot(), store.history(), store_id=store.id)
     snapshot, history = checkpoints.decode(content, store_id=store.id, name="c")
     assert same(snapshot, store.snapshot())
-    assert history == list(store.history())
+    assert checkpoints.unpack_history(history) == list(store.history())
     assert (snapshot.version, snapshot.time_us) == (
         store.snapshot().version, store.snapshot().time_us,
     )  # fmt: skip

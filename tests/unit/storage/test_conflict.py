@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,16 +23,20 @@ from pagelake.storage.effects import (
     DropTable,
     DropView,
     Effect,
+    RestoreTable,
     Rewrite,
     View,
 )
 from pagelake.storage.environment import Environment
 from pagelake.storage.page import PageKind
 from pagelake.storage.page_store import PageStore
-from tests.unit.storage.builders import TABLE, definition
+from pagelake.storage.store import Store
+from tests.unit.storage.builders import TABLE, commit, definition, inline_group
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+
+    from pagelake.storage.transaction import Transaction
 
 PAGES = PageStore(MemoryDevice(), bytes(16), Environment())
 
@@ -40,23 +45,152 @@ def delete(*positions: int, group: str = "g", table: str = TABLE) -> Delete:
     return Delete(table, {group: DeleteVector.of(positions_of(list(positions)))})
 
 
-EFFECTS: dict[Kind, Effect] = {
-    Kind.APPEND: Append(TABLE, ()),
-    Kind.KEYED_APPEND: Append(TABLE, (), keyed=True),
-    Kind.DELETE: delete(1, 2),
-    Kind.REWRITE: Rewrite(TABLE, (), ()),
-    Kind.SCHEMA: AlterTable(definition()),
-    Kind.DROP: DropTable(TABLE),
+FIRST, SECOND = "first", "second"
+OTHER_TABLE = "b" * 32
+KEPT, OVERLAPPING, DISJOINT = [1, 2], [2, 3], [4, 5]
+
+
+@pytest.fixture
+def store() -> Iterator[Store]:
+    """A store with two tables; the first one has two row groups of six rows."""
+    with closing(Store(MemoryDevice(), environment=Environment(threads=False))) as store:
+        commit(store, CreateTable(definition()), CreateTable(definition(OTHER_TABLE, "other")))
+        groups = (inline_group(FIRST, [*range(6)]), inline_group(SECOND, [*range(6)]))
+        commit(store, Append(TABLE, groups))
+        yield store
+
+
+def prepare(
+    store: Store, kind: Kind, group: str = FIRST, rows: Sequence[int] = KEPT, table: str = TABLE
+) -> Transaction:
+    """A transaction on the newest snapshot that has done one kind of thing to a table."""
+    transaction = store.begin()
+    values = [*range(6)]
+    new = inline_group(transaction.next_row_group_id(), values)
+    match kind:
+        case Kind.APPEND | Kind.KEYED_APPEND:
+            keyed = kind is Kind.KEYED_APPEND
+            transaction.add("INSERT", Append(table, (new,), keyed=keyed))
+        case Kind.DELETE:
+            transaction.delete("DELETE", table, {group: positions_of(list(rows))})
+        case Kind.REWRITE:
+            transaction.add("REWRITE", Rewrite(table, (group,), (new,)))
+        case Kind.SCHEMA:
+            name = transaction.base.tables[table].definition.name
+            transaction.add("ALTER TABLE", AlterTable(definition(table, f"{name}_renamed")))
+        case Kind.RESTORE:
+            transaction.add("RESTORE", RestoreTable(table, transaction.base.version))
+        case Kind.DROP:
+            transaction.add("DROP TABLE", DropTable(table))
+        case Kind.READ:
+            transaction.make_serializable()
+            transaction.note_read(table)
+            # One that only reads has nothing to commit.
+            transaction.add("INSERT", Append(OTHER_TABLE, (new,)))
+    return transaction
+
+
+def committed(mine: Transaction, theirs: Transaction) -> bool:
+    """Commit theirs, then try mine; tells whether both are true."""
+    version = theirs.commit()
+    try:
+        assert mine.commit() == version + 1
+    except Conflict as conflict:
+        assert conflict.retryable
+        assert f"version {version}" in str(conflict), "it says with what"
+        assert not mine.open
+        return False
+    return True
+
+
+WITH_APPENDS = {Kind.APPEND, Kind.KEYED_APPEND}
+COMMUTE = {
+    Kind.APPEND: {*WITH_APPENDS, Kind.DELETE, Kind.REWRITE, Kind.READ},
+    Kind.KEYED_APPEND: {Kind.DELETE, Kind.REWRITE, Kind.READ},
+    Kind.DELETE: {*WITH_APPENDS, Kind.READ},
+    Kind.REWRITE: {*WITH_APPENDS, Kind.READ},
+    Kind.SCHEMA: {Kind.READ},
+    Kind.RESTORE: {Kind.READ},
+    Kind.DROP: {Kind.READ},
+    Kind.READ: {Kind.REWRITE, Kind.READ},
+}
+"""What isolation allows on the same rows, written out apart from the matrix that the code follows.
+
+What was read before somebody's commit stands before it, so what is done after a committed READ
+never conflicts with it; the other way round the reader has missed something.
+"""
+CELLS = list(itertools.product(Kind, Kind))
+
+
+@pytest.mark.parametrize(("mine", "theirs"), CELLS, ids=lambda kind: kind.name.lower())
+def test_cell(store: Store, mine: Kind, theirs: Kind) -> None:
+    """Both touch the same row group, and the same rows of it."""
+    rows = prepare(store, mine), prepare(store, theirs, rows=OVERLAPPING)
+    before = store.snapshot()
+    both = committed(*rows)
+    assert both == (theirs in COMMUTE[mine])
+    assert store.snapshot().version == before.version + 1 + both
+
+
+@pytest.mark.parametrize(("mine", "theirs"), CELLS, ids=lambda kind: kind.name.lower())
+def test_cell_elsewhere(store: Store, mine: Kind, theirs: Kind) -> None:
+    """Different tables have nothing to do with each other."""
+    groups = (inline_group("third", [*range(6)]),)
+    commit(store, CreateTable(definition("c" * 32, "third")), Append("c" * 32, groups))
+    other = prepare(store, theirs, "third", table="c" * 32)
+    assert committed(prepare(store, mine), other)
+
+
+BY_PLACE = {
+    # mine, theirs: (other rows of the same row group, another row group)
+    (Kind.DELETE, Kind.DELETE): (True, True),
+    (Kind.DELETE, Kind.REWRITE): (False, True),
+    (Kind.REWRITE, Kind.DELETE): (False, True),
+    (Kind.REWRITE, Kind.REWRITE): (False, True),
 }
 
-COMMUTE = {
-    (Kind.APPEND, Kind.APPEND), (Kind.APPEND, Kind.KEYED_APPEND), (Kind.APPEND, Kind.DELETE),
-    (Kind.APPEND, Kind.REWRITE), (Kind.KEYED_APPEND, Kind.DELETE),
-    (Kind.KEYED_APPEND, Kind.REWRITE), (Kind.DELETE, Kind.APPEND),
-    (Kind.DELETE, Kind.KEYED_APPEND), (Kind.REWRITE, Kind.APPEND),
-    (Kind.REWRITE, Kind.KEYED_APPEND),
-}  # fmt: skip
-"""What isolation allows, written out apart from the matrix that the code follows."""
+
+@pytest.mark.parametrize(("mine", "theirs"), BY_PLACE, ids=lambda kind: kind.name.lower())
+def test_cells_decided_by_place(store: Store, mine: Kind, theirs: Kind) -> None:
+    same_group, other_group = BY_PLACE[mine, theirs]
+    disjoint = prepare(store, mine), prepare(store, theirs, rows=DISJOINT)
+    apart = prepare(store, mine), prepare(store, theirs, group=SECOND, rows=OVERLAPPING)
+    assert committed(*disjoint) == same_group
+    if other_group and not same_group and theirs is Kind.REWRITE:
+        # The first row group is not there any more: begin anew, with two others.
+        groups = tuple(inline_group(f"new {name}", [*range(6)]) for name in (FIRST, SECOND))
+        commit(store, Append(TABLE, groups))
+        apart = (
+            prepare(store, mine, f"new {FIRST}"),
+            prepare(store, theirs, f"new {SECOND}", OVERLAPPING),
+        )
+        assert committed(*apart)
+
+
+def test_deleted_rows_of_both_are_gone(store: Store) -> None:
+    """Deletes that commute add up: neither undoes the other."""
+    mine = prepare(store, Kind.DELETE)
+    assert committed(mine, prepare(store, Kind.DELETE, rows=DISJOINT))
+    state = store.snapshot().tables[TABLE]
+    gone = {int(p) for v in state.deletes[FIRST] for p in v.positions(store.pages)}
+    assert gone == {*KEPT, *DISJOINT}
+    assert state.rows == 12 - len(gone)
+
+
+def test_a_delete_in_another_group_survives_a_rewrite(store: Store) -> None:
+    mine = prepare(store, Kind.REWRITE)
+    assert committed(mine, prepare(store, Kind.DELETE, group=SECOND))
+    state = store.snapshot().tables[TABLE]
+    assert state.rows == 12 - len(KEPT)
+    assert FIRST not in {group.id for group in state.row_groups}
+
+
+def test_the_matrix_is_complete() -> None:
+    assert set(MATRIX) == set(Kind) == set(COMMUTE)
+    assert all(set(row) == set(Kind) for row in MATRIX.values())
+    assert MATRIX[Kind.DELETE][Kind.DELETE] is Verdict.SAME_ROWS
+    assert MATRIX[Kind.DELETE][Kind.REWRITE] is Verdict.SAME_GROUPS
+    assert MATRIX[Kind.REWRITE][Kind.DELETE] is Verdict.SAME_GROUPS
 
 
 def conflict(mine: Sequence[Effect], theirs: Sequence[Effect]) -> Conflict | None:
@@ -66,26 +200,6 @@ def conflict(mine: Sequence[Effect], theirs: Sequence[Effect]) -> Conflict | Non
         assert "version 7 (TEST)" in str(error)
         return error
     return None
-
-
-@pytest.mark.parametrize(
-    ("mine", "theirs"),
-    list(itertools.product(Kind, Kind)),
-    ids=lambda kind: kind.name.lower(),
-)
-def test_cell(mine: Kind, theirs: Kind) -> None:
-    clash = conflict([EFFECTS[mine]], [EFFECTS[theirs]])
-    assert (clash is None) == ((mine, theirs) in COMMUTE)
-    if clash is not None:
-        assert clash.retryable
-    elsewhere = conflict([EFFECTS[mine]], [delete(1, table="b" * 32)])
-    assert elsewhere is None, "different tables have nothing to do with each other"
-
-
-def test_the_matrix_is_complete() -> None:
-    assert set(MATRIX) == set(Kind)
-    assert all(set(row) == set(Kind) for row in MATRIX.values())
-    assert MATRIX[Kind.DELETE][Kind.DELETE] is Verdict.SAME_ROWS
 
 
 def test_deletes_conflict_where_they_share_a_row() -> None:

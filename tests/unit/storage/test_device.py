@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pagelake.errors import NotAStore, OutcomeUnknown, StorageFull, Unavailable
 from pagelake.storage.devices import local_device
+from pagelake.storage.devices.device import HOLD_BYTES_MAX
+from pagelake.storage.devices.file_calls import SYSTEM_CALLS, FileCalls
 from pagelake.storage.devices.local_device import LocalDevice
 from pagelake.storage.devices.memory_device import MemoryDevice
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from pagelake.storage.devices.device import Device
@@ -157,24 +163,32 @@ def test_adopt_takes_a_foreign_file_once(tmp_path: Path) -> None:
     device.close()
 
 
+def failing(**failures: object) -> FileCalls:
+    """File calls of which some are replaced."""
+    return replace(SYSTEM_CALLS, **failures)
+
+
 @pytest.mark.parametrize(
     ("code", "error"), [(errno.ENOSPC, StorageFull), (errno.EIO, Unavailable)], ids=["full", "bad"]
 )
 def test_a_failed_append_gives_up_the_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, error: type[Exception]
+    tmp_path: Path, code: int, error: type[Exception]
 ) -> None:
-    device = LocalDevice(tmp_path / "store", create=True)
+    broken = False
+
+    def write(descriptor: int, parts: Sequence[bytes | memoryview]) -> int:
+        if broken:
+            raise OSError(code, os.strerror(code))
+        return os.writev(descriptor, parts)
+
+    device = LocalDevice(tmp_path / "store", create=True, calls=failing(writev=write))
     file = device.create("segments/a")
-
-    def fail(*_: object) -> int:
-        raise OSError(code, os.strerror(code))
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "writev", fail)
-        with pytest.raises(error):
-            file.append(b"x")
-        with pytest.raises(error):
-            device.stage(b"x")
+    broken = True
+    with pytest.raises(error):
+        file.append(b"x")
+    with pytest.raises(error):
+        device.stage(b"x")
+    broken = False
     with pytest.raises(OutcomeUnknown):
         file.append(b"x")
     with pytest.raises(OutcomeUnknown):
@@ -182,38 +196,146 @@ def test_a_failed_append_gives_up_the_file(
     device.close()
 
 
-def test_a_short_write_is_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    device = LocalDevice(tmp_path / "store", create=True)
+def test_a_short_write_is_completed(tmp_path: Path) -> None:
+    def some(descriptor: int, parts: Sequence[memoryview]) -> int:
+        return os.writev(descriptor, [parts[0][:3]])
+
+    device = LocalDevice(tmp_path / "store", create=True, calls=failing(writev=some))
     file = device.create("segments/a")
-    real = os.writev
-
-    def some(descriptor: int, views: list[memoryview]) -> int:
-        return real(descriptor, [views[0][:3]])
-
-    monkeypatch.setattr(os, "writev", some)
     file.append(b"0123456", b"", b"789", b"abcdef")
     assert device.read("segments/a") == b"0123456789abcdef"
     device.close()
 
 
-def test_a_failed_sync_is_never_tried_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    device = LocalDevice(tmp_path / "store", create=True)
+@pytest.mark.parametrize("code", [errno.EIO, errno.EINTR], ids=["bad", "interrupted"])
+def test_a_failed_sync_is_never_tried_again(tmp_path: Path, code: int) -> None:
+    broken = False
+
+    def sync(descriptor: int) -> None:
+        if broken:
+            raise OSError(code, os.strerror(code))
+        os.fsync(descriptor)
+
+    device = LocalDevice(tmp_path / "store", create=True, calls=failing(fsync=sync, fdatasync=sync))
     file = device.create("segments/a")
     file.append(b"x")
-
-    def fail(_: int) -> None:
-        raise OSError(errno.EIO, "Input/output error")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(local_device, "_datasync", fail)
-        with pytest.raises(OutcomeUnknown):
-            file.sync()
-        with pytest.raises(Unavailable):
-            device.stage(b"nobody can see this")
+    broken = True
     with pytest.raises(OutcomeUnknown):
         file.sync()
+    with pytest.raises(OutcomeUnknown):
+        device.sync_directory("log")
+    with pytest.raises(Unavailable):
+        device.stage(b"nobody can see this")
+    broken = False
+    with pytest.raises(OutcomeUnknown):
+        file.sync()
+    with pytest.raises(OutcomeUnknown):
+        device.sync_directory("log")
+    device.sync_directory("segments")
+    device.close()
+
+
+def test_a_link_that_answers_with_an_error_may_have_happened(tmp_path: Path) -> None:
+    answers = [errno.EINTR, errno.EIO]
+
+    def link(descriptor: int, folder: int, name: str) -> None:
+        SYSTEM_CALLS.link_unnamed(descriptor, folder, name)
+        if name.isdigit() and answers:
+            code = answers.pop(0)
+            raise OSError(code, os.strerror(code))
+
+    device = LocalDevice(tmp_path / "store", create=True, calls=failing(link_unnamed=link))
+    for name in ("log/1", "log/2", "log/3"):
+        staged = device.stage(name.encode())
+        assert staged.link(name)
+        assert device.read(name) == name.encode()
+        staged.discard()
+    assert not answers
+    device.close()
+
+
+def test_a_failing_look_is_no_missing_file(tmp_path: Path) -> None:
+    broken = False
+
+    def status(path: str) -> os.stat_result:
+        if broken:
+            raise OSError(errno.EIO, "Input/output error")
+        return os.stat(path)
+
+    device = LocalDevice(tmp_path / "store", create=True, calls=failing(stat=status))
+    broken = True
+    with pytest.raises(Unavailable):
+        device.exists("log/1")
+    broken = False
+    assert not device.exists("log/1")
+    device.close()
+
+
+# Holds
+
+
+def test_a_hold_is_seen_until_it_is_released(device: Device) -> None:
+    assert device.held("pins") == []
+    first, second = device.hold("pins/a", b"1"), device.hold("pins/b", b"x" * HOLD_BYTES_MAX)
+    with pytest.raises(FileExistsError):
+        device.hold("pins/a", b"2")
+    assert sorted(device.held("pins")) == [b"1", b"x" * HOLD_BYTES_MAX]
+    first.update(b"longer")
+    second.update(b"")
+    assert sorted(device.held("pins")) == [b"", b"longer"]
+    first.release()
+    first.release()
+    assert device.held("pins") == [b""]
+    device.hold("pins/a", b"again").release()
+    second.release()
+    assert device.held("pins") == []
+    assert device.list("tmp") == device.list("pins") == []
+    with pytest.raises(ValueError, match="64 bytes"):
+        device.hold("pins/a", b"x" * (HOLD_BYTES_MAX + 1))
+
+
+HOLDER = """
+import pathlib, sys, time
+from pagelake.storage.devices.local_device import LocalDevice
+device = LocalDevice(pathlib.Path(sys.argv[1]), create=False)
+hold = device.hold("pins/theirs", b"theirs")
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_hold_ends_with_its_process_and_not_while_it_is_stopped(tmp_path: Path) -> None:
+    device = LocalDevice(tmp_path / "store", create=True)
+    ours = device.hold("pins/ours", b"ours")
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(tmp_path / "store")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        assert sorted(device.held("pins")) == [b"ours", b"theirs"]
+        holder.send_signal(signal.SIGSTOP)
+        assert sorted(device.held("pins")) == [b"ours", b"theirs"]
+        holder.kill()
+        holder.wait()
+    assert device.list("pins") == ["ours", "theirs"]
+    assert device.held("pins") == [b"ours"]
+    assert device.list("pins") == ["ours"], "what the dead left is removed"
+    ours.release()
+    device.close()
+
+
+def test_a_hold_whose_content_cannot_be_read_is_no_missing_hold(tmp_path: Path) -> None:
+    device = LocalDevice(tmp_path / "store", create=True)
+    hold = device.hold("pins/a", b"1")
+    path = tmp_path / "store/pins/a"
+    path.write_bytes(b"\0" + path.read_bytes()[1:])
+    with pytest.raises(Unavailable):
+        device.held("pins")
+    hold.update(b"2")
+    assert device.held("pins") == [b"2"]
+    hold.release()
     device.close()
 
 

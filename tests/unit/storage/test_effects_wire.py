@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pagelake.errors import Corrupt, FormatTooNew
-from pagelake.storage.log import record as records
 from pagelake.storage.delete_vector import positions_of
 from pagelake.storage.effects import (
     AlterTable,
@@ -34,6 +33,7 @@ from pagelake.storage.effects import (
     View,
     serialize_type,
 )
+from pagelake.storage.log import record as records
 from pagelake.storage.log.effects_wire import from_wire, to_wire
 from pagelake.storage.log.record import CommittedTransaction, decode, encode
 from pagelake.storage.page import PageRef

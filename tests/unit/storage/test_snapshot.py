@@ -100,11 +100,13 @@ def test_deletes_add_up_and_an_empty_row_group_goes(base: Snapshot) -> None:
 
 def test_a_rewrite_keeps_the_rows(base: Snapshot) -> None:
     snapshot = advance(base, group("a"), group("b"), delete("a", 1), delete("b", 0))
-    merged = replace(inline_group("m", [0, 2]), inline_columns=(1,))
+    merged = replace(inline_group("m", [0, 2]), inline_columns=(1,), first_row_id=7)
     after = advance(snapshot, Rewrite(TABLE, ("a",), (merged,)))
-    assert [g.id for g in state(after).row_groups] == ["b", "m"]
+    assert [g.id for g in state(after).row_groups] == ["m", "b"]
     assert state(after).rows == state(snapshot).rows == 4
     assert list(state(after).deletes) == ["b"]
+    assert state(after).row_groups[0].first_row_id == 7, "they bring their row ids along"
+    assert state(after).next_row_id == state(snapshot).next_row_id
 
 
 @pytest.mark.parametrize(

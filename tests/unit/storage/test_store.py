@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
+import xxhash
 
 from pagelake.errors import (
     Closed,
@@ -24,7 +25,8 @@ from pagelake.storage.devices.local_device import LocalDevice
 from pagelake.storage.devices.memory_device import MemoryDevice
 from pagelake.storage.effects import CreateSchema, CreateTable, DropTable
 from pagelake.storage.environment import Environment
-from pagelake.storage.store import Store, record_name
+from pagelake.storage.log.commit_log import record_name
+from pagelake.storage.store import Store
 from tests.unit.storage.builders import TABLE, append, commit, definition, frozen_clock
 from tests.unit.storage.devices import CountingDevice, FullDevice
 
@@ -343,7 +345,7 @@ class _Gate:
             assert self.full.wait(30)
 
     def watch(self) -> None:
-        while len(self._store._waiting) < self._waiting:
+        while len(self._store._committer._waiting) < self._waiting:
             threading.Event().wait(0.001)
         self.full.set()
 
@@ -455,9 +457,12 @@ def test_the_description_names_format_and_store(store_path: Path) -> None:
     """docs/format/store.md, section 2."""
     store = Store(LocalDevice(store_path, create=True), environment=frozen_clock(77))
     description = json.loads((store_path / "store.json").read_bytes())
-    assert description == {"format": 1, "store_id": store.id.hex(), "created_us": 77}
+    checksum = xxhash.xxh3_64_hexdigest(f'[1, "{store.id.hex()}", 77]'.encode())
+    assert description == {
+        "format": 1, "store_id": store.id.hex(), "created_us": 77, "checksum": checksum,
+    }  # fmt: skip
     folders = sorted(path.name for path in store_path.iterdir() if path.is_dir())
-    assert folders == ["hot", "log", "segments", "tmp"]
+    assert folders == ["hot", "log", "pins", "segments", "tmp"]
     commit(store, CreateSchema("s"))
     assert (store_path / "log/00000000000000000001").is_file()
     store.close()

@@ -1,0 +1,1 @@
+"""What background work needs: a pace that spares the foreground, and a log of what it did."""

@@ -1,0 +1,236 @@
+"""Time travel: from what a statement says of versions to the versions themselves.
+
+``t AT (…)`` and ``pagelake.table_changes(…)`` are replaced in the text by names that the catalog
+resolves at the right version (``sql.references``); the kernel never sees them. What is between
+the brackets may be any constant expression: the kernel computes it when the statement is
+planned.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import duckdb
+
+from ..errors import InvalidRequest, SnapshotGone, UnknownName, Unsupported
+from ..sql.names import close_matches
+from ..sql.provider import RelationKind
+from ..sql.references import At, FunctionCall, at_schema, changes_schema, references
+from ..sql.tokens import TokenStream, quote
+
+if TYPE_CHECKING:
+    from ..sql.references import VersionedName
+    from ..storage.snapshot import Snapshot
+    from .catalog import SessionCatalog
+    from .session import Session
+
+_INTEGER = re.compile(r"\d{1,18}")
+_FUNCTIONS = ("table_changes",)
+
+
+@dataclass(slots=True)
+class Spliced:
+    """A text without references of Pagelake's own.
+
+    Attributes:
+        sql: The text.
+        lasting: False where the versions that were meant may be others next time.
+    """
+
+    sql: str
+    lasting: bool = True
+    _pieces: list[tuple[int, int, str]] = field(default_factory=list)
+
+    def replace(self, start: int, end: int, text: str) -> None:
+        """Note a replacement, by offsets in the original text."""
+        self._pieces.append((start, end, text))
+
+    def finish(self) -> Spliced:
+        """Carry the replacements out."""
+        for start, end, text in sorted(self._pieces, reverse=True):
+            self.sql = self.sql[:start] + text + self.sql[end:]
+        self._pieces.clear()
+        return self
+
+
+def splice(session: Session, sql: str, catalog: SessionCatalog) -> Spliced:
+    """Replace the references of Pagelake's own in a text by names that the catalog resolves.
+
+    Raises:
+        UnknownName: There was no such relation then, or there is no such tag.
+        SnapshotGone: There is no such version, or it was reclaimed.
+        InvalidRequest: An expression is not constant.
+    """
+    spliced = Spliced(sql)
+    for reference in references(sql):
+        if isinstance(reference, FunctionCall):
+            _splice_call(session, reference, catalog, spliced)
+        else:
+            _splice_name(session, reference, catalog, spliced)
+    return spliced.finish()
+
+
+def require_lasting(sql: str) -> None:
+    """Refuse a view whose versions would be others each time it is read.
+
+    Raises:
+        Unsupported: An AT clause is not a literal.
+    """
+    for reference in references(sql):
+        if not isinstance(reference, FunctionCall) and not _is_literal(reference.at.expression):
+            raise Unsupported(
+                "a view can read the past at a literal version, tag or time only",
+                construct="AT with an expression in a view",
+                hint="write the version as a number, or give it a tag",
+            )
+
+
+def _is_literal(expression: str) -> bool:
+    stream = TokenStream(expression)
+    stream.accept("TIMESTAMP")
+    stream.accept("TIMESTAMPTZ")
+    return len(stream.tokens) - stream.at == 1
+
+
+# Versions
+
+
+def version_at(session: Session, at: At, snapshot: Snapshot) -> int:
+    """The version that an AT clause means.
+
+    Args:
+        session: Whose time zone is meant.
+        at: The clause.
+        snapshot: What the statement sees; later versions do not exist for it.
+
+    Raises:
+        UnknownName: There is no such tag.
+        SnapshotGone: There is no such version, or it was reclaimed.
+        InvalidRequest: The expression is not constant.
+    """
+    match at.unit:
+        case "VERSION":
+            given = at.expression.strip()
+            value = given if _INTEGER.fullmatch(given) else constant(session, given, "BIGINT")
+            version = int(str(value))
+            # Raises for what does not exist at all; a transaction does not see what came since.
+            session.database.store.snapshot_at(version)
+            if version > snapshot.version:
+                raise SnapshotGone(
+                    f"version {version} was committed after the transaction began",
+                    hint=f"it reads versions up to {snapshot.version}",
+                )
+            return version
+        case "TAG":
+            return tagged(snapshot, str(constant(session, at.expression, "VARCHAR")))
+    time_us = constant(session, f"epoch_us(CAST(({at.expression}) AS TIMESTAMPTZ))", "BIGINT")
+    found = session.database.store.version_at(int(str(time_us)))
+    return min(found, snapshot.version)
+
+
+def tagged(snapshot: Snapshot, name: str) -> int:
+    """The version that a tag names.
+
+    Raises:
+        UnknownName: There is no such tag.
+    """
+    version = snapshot.tags.get(name.lower())
+    if version is None:
+        raise UnknownName(
+            f'there is no tag "{name}"', name=name, suggestions=close_matches(name, snapshot.tags)
+        )
+    return version
+
+
+def constant(session: Session, expression: str, sql_type: str) -> object:
+    """The value of a constant expression, computed by the kernel in the session's time zone.
+
+    Raises:
+        InvalidRequest: It is NULL, or no constant of that type.
+    """
+    cursor = session.database.kernel.cursor()
+    try:
+        for setting in session.kernel_settings:
+            cursor.execute(setting)
+        rows = cursor.execute(f"SELECT CAST(({expression}) AS {sql_type})").fetchall()
+    except duckdb.Error as error:
+        told = str(error).splitlines()[0]
+        raise InvalidRequest(f"{expression.strip()} is no constant {sql_type}: {told}") from error
+    finally:
+        cursor.close()
+    if len(rows) != 1 or rows[0][0] is None:
+        raise InvalidRequest(f"{expression.strip()} is NULL where a {sql_type} is needed")
+    return rows[0][0]
+
+
+# Splicing
+
+
+def _splice_name(
+    session: Session, reference: VersionedName, catalog: SessionCatalog, spliced: Spliced
+) -> None:
+    name, at = reference.name, reference.at
+    version = version_at(session, at, catalog.snapshot)
+    # What a time means depends on the session's time zone, and on the commits after it.
+    spliced.lasting &= at.unit != "TIMESTAMP" and _is_literal(at.expression)
+    relation = catalog.at(version).resolve(name.parts)
+    if relation is None:
+        present = catalog.resolve(name.parts)
+        if present is not None and present.kind is RelationKind.TEMPORARY:
+            raise Unsupported(
+                f'"{name.dotted}" is temporary and has no versions', construct="AT of a temporary"
+            )
+        hint = None
+        if present is not None and present.kind is RelationKind.TABLE:
+            was = catalog.at(version).snapshot.tables.get(present.key)
+            hint = f'it was named "{was.definition.name}" then' if was else "it was created later"
+        raise UnknownName(
+            f'there was no table or view "{name.dotted}" at version {version}',
+            name=name.dotted,
+            suggestions=() if hint else close_matches(name.last, catalog.at(version).names()),
+            hint=hint,
+        )
+    schema = at_schema(version, relation.schema)
+    spliced.replace(name.start, name.end, f"{quote(schema)}.{quote(relation.name)}")
+    spliced.replace(reference.start, reference.end, "")
+
+
+def _splice_call(
+    session: Session, call: FunctionCall, catalog: SessionCatalog, spliced: Spliced
+) -> None:
+    if call.function in catalog.system:
+        if call.arguments:
+            raise InvalidRequest(f"pagelake.{call.function} takes no arguments")
+        spliced.replace(call.bracket, call.end, "")
+        return
+    if call.function not in _FUNCTIONS:
+        known = [*_FUNCTIONS, *catalog.system]
+        raise UnknownName(
+            f'there is no relation or function "pagelake.{call.function}"',
+            name=call.function,
+            suggestions=close_matches(call.function, known),
+        )
+    if len(call.arguments) != 3:
+        raise InvalidRequest(
+            "table_changes needs a table and two versions",
+            hint="pagelake.table_changes('t', 3, 5): what versions 3, 4 and 5 changed",
+        )
+    named = str(constant(session, call.arguments[0], "VARCHAR"))
+    name = TokenStream(named).name()
+    first, last = (
+        version_at(session, At("VERSION", text), catalog.snapshot) for text in call.arguments[1:]
+    )
+    if first > last:
+        raise InvalidRequest(f"version {first} comes after version {last}")
+    relation = catalog.at(last).resolve(name.parts)
+    if relation is None or relation.kind is not RelationKind.TABLE:
+        raise UnknownName(
+            f'there was no table "{named}" at version {last}',
+            name=named,
+            suggestions=close_matches(name.last, catalog.at(last).names()),
+        )
+    schema = changes_schema(max(first, 1), last, relation.key)
+    spliced.lasting &= all(map(_is_literal, call.arguments))
+    spliced.replace(call.start, call.end, f'{quote(schema)}."table_changes"')

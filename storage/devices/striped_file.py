@@ -1,0 +1,240 @@
+"""The files of a striped device that are being written: appended to, or staged."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from typing import TYPE_CHECKING
+
+from ...errors import Denied, Error, OutcomeUnknown, Unavailable
+from .replica import seal
+from .stripes import cut, file_key
+
+if TYPE_CHECKING:
+    from .device import AppendFile, StagedFile
+    from .striped_device import StripedDevice
+    from .stripes import Stripe, StripeIndex
+
+BATCH_BYTES = 8 * 1024 * 1024
+"""What is appended is cut in stripes at this size even when nobody syncs: bounds the memory."""
+
+
+class StripedFile:
+    """A file that is appended to, over the strips of all children.
+
+    Args:
+        device: The device.
+        name: Of the file.
+        parts: The strips, by index of the child.
+        index: Takes the stripes as they are written.
+    """
+
+    def __init__(
+        self, device: StripedDevice, name: str, parts: dict[int, AppendFile], index: StripeIndex
+    ) -> None:
+        self._device = device
+        self._name = name
+        self._key = file_key(name)
+        self._parts = parts
+        self._index = index
+        self._last: Stripe | None = None
+        self._waiting = bytearray()
+        self._poisoned = False
+        self._lock = threading.RLock()
+        self.size = 0
+
+    def append(self, *parts: bytes | memoryview) -> int:
+        """Append the parts; they may wait for the next sync before they reach the children."""
+        with self._lock:
+            self._require_sound()
+            offset = self.size
+            for part in parts:
+                self._waiting += part
+                self.size += memoryview(part).nbytes
+            if len(self._waiting) >= BATCH_BYTES:
+                self.flush()
+            return offset
+
+    def _require_sound(self) -> None:
+        if self._poisoned:
+            raise OutcomeUnknown(f"{self._name} takes no appends after a failed write or sync")
+
+    def flush(self) -> None:
+        """Write what waits as stripes, so that it can be read; not durable yet."""
+        with self._lock:
+            self._require_sound()
+            if not self._waiting:
+                return
+            content, self._waiting = self._waiting, bytearray()
+            try:
+                stripes, units = cut(content, self._last, self._device.code, self._key)
+                for number, parts in enumerate(units):
+                    child = self._device.child_of(self._key, number)
+                    self._append(child, parts)
+                self._require_enough()
+            except BaseException:
+                # The strips may have come out of step.
+                self._poisoned = True
+                raise
+            for stripe in stripes:
+                self._index.add(stripe)
+            self._last = stripes[-1]
+
+    def _append(self, child: int, parts: list[bytes | memoryview]) -> None:
+        part = self._parts.get(child)
+        if part is not None and (
+            self._device.attempt(child, lambda _: part.append(*parts)) is None
+        ):
+            self._drop(child)
+
+    def _drop(self, child: int) -> None:
+        self._parts.pop(child).close()
+
+    def _require_enough(self) -> None:
+        """Refuse to go on with so few strips that the content could not be read back."""
+        live = self._device.live()
+        if sum(child in self._parts for child in live) < self._device.devices.data:
+            raise Unavailable(f"too few devices of {self._name} are left to write to")
+
+    def sync(self) -> None:
+        """Make everything appended so far durable on every child that is in use."""
+        with self._lock:
+            self.flush()
+            self._require_sound()
+            try:
+                synced = self._device.attempt_each(
+                    list(self._parts), lambda child, _: _synced(self._parts[child])
+                )
+                for child in set(self._parts) - set(synced):
+                    self._drop(child)
+                self._require_enough()
+                # What was lost on the way must be out before anybody refers to the content.
+                self._device.declare()
+            except BaseException:
+                self._poisoned = True
+                raise
+
+    def close(self) -> None:
+        """Release the strips. Closing twice is allowed."""
+        with self._lock:
+            if not self._poisoned and self._parts:
+                # Nothing that was synced waits; whoever needs the rest would have synced it.
+                with contextlib.suppress(Error):
+                    self.flush()
+            for part in self._parts.values():
+                part.close()
+            self._parts.clear()
+            self._waiting.clear()
+            self._device.forget(self._name)
+
+
+def _synced(part: AppendFile) -> bool:
+    part.sync()
+    return True
+
+
+class StripedStagedFile:
+    """A small file that is staged on every child.
+
+    Args:
+        device: The device.
+        content: Of the file.
+    """
+
+    def __init__(self, device: StripedDevice, content: bytes) -> None:
+        self._device = device
+        self._content = content
+        self._staged: dict[int, StagedFile] = {}
+        self._linked: set[int] = set()
+        try:
+            device.refresh()
+            device.declare()
+            self._stage()
+            device.declare()
+        except BaseException:
+            self.discard()
+            raise
+
+    def _stage(self) -> None:
+        sealed = seal(self._content)
+        missing = [index for index in self._device.live() if index not in self._staged]
+        # Noted one by one: when a child has no room, the others' files are to be discarded.
+        self._device.attempt_each(
+            missing, lambda index, child: self._staged.setdefault(index, child.stage(sealed))
+        )
+
+    def link(self, name: str) -> bool:
+        """Give the file a name on all children; False when it is taken."""
+        self._linked.clear()
+        try:
+            while True:
+                self._device.refresh()
+                self._device.declare()
+                self._stage()
+                epoch = self._device.membership.epoch
+                taken = self._link_everywhere(name)
+                if taken is None:
+                    continue
+                self._device.declare()
+                self._device.refresh()
+                if self._device.membership.epoch == epoch:
+                    break
+                # Others may have gone on without the child that decided: the one that decides
+                # now must have the file.
+        except (Unavailable, Denied, OSError) as error:
+            if not self._linked:
+                raise
+            raise OutcomeUnknown(
+                f"{name} was published on some of the devices only",
+                hint="reconnect: a fresh read of the store decides",
+            ) from error
+        if taken:
+            # Whoever was first may have died half-way, and a caller who lost reads its file.
+            with contextlib.suppress(FileNotFoundError):
+                self._device.read(name)
+        return not taken
+
+    def _link_everywhere(self, name: str) -> bool | None:
+        """Link on all children; True when the name is taken, None when a child failed."""
+        for place, index in enumerate(self._device.live()):
+            if index in self._linked:
+                continue
+            staged = self._staged.get(index)
+            if staged is None:
+                return None
+            if place == 0 and not self._linked and self._device.is_on_others(name):
+                return True
+            linked = self._device.attempt(index, lambda _, s=staged: s.link(name))  # type: ignore[misc]
+            if linked is None:
+                return None
+            if linked or (self._linked and self._is_ours(index, name)):
+                self._linked.add(index)
+            elif place == 0:
+                return True
+            else:
+                self._require_new_epoch(index, name)
+                return None
+        return False
+
+    def _is_ours(self, index: int, name: str) -> bool:
+        """True when a reader has put our file there before us."""
+        try:
+            return self._device.children[index].read(name) == seal(self._content)
+        except (OSError, Unavailable, Denied):
+            return False
+
+    def _require_new_epoch(self, index: int, name: str) -> None:
+        """Another file has the name on a child that does not decide, or did not a moment ago."""
+        epoch = self._device.membership.epoch
+        self._device.refresh()
+        if self._device.membership.epoch == epoch:
+            raise Unavailable(
+                f"device {index} holds another {name} than the devices before it",
+                hint="scrub the store",
+            )
+
+    def discard(self) -> None:
+        """Drop what was not linked. Calling twice is allowed."""
+        for staged in self._staged.values():
+            staged.discard()
+        self._staged.clear()

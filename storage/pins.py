@@ -1,0 +1,132 @@
+"""Pins: what processes are reading, so that nobody reclaims it.
+
+A process holds one file while it reads anything; in it stands a version that is not above any
+snapshot in use. The device tells whether a holder is alive, so that the pins of killed processes
+vanish and those of stopped ones do not. A reader pins first and looks at the horizon afterwards;
+a reclaimer raises the horizon first and looks at the pins afterwards: one of them sees the other.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .devices.device import Device, Hold
+    from .environment import Environment
+
+FOLDER = "pins"
+_LINGER_S = 1.0
+"""How long a pin outlives its last reader: the next one is likely to come soon."""
+_WRITER = b"w"
+_READER = b"r"
+
+
+def _packed(kind: bytes, number: int) -> bytes:
+    return kind + number.to_bytes(8, "little")
+
+
+def _held(device: Device, kind: bytes) -> list[int]:
+    held = device.held(FOLDER)
+    return [int.from_bytes(content[1:], "little") for content in held if content[:1] == kind]
+
+
+def held_versions(device: Device) -> list[int]:
+    """A version for each living process that reads: it reads nothing older."""
+    return _held(device, _READER)
+
+
+def held_segments(device: Device) -> list[int]:
+    """Segments that living processes may still append to."""
+    return _held(device, _WRITER)
+
+
+def hold_segment(device: Device, environment: Environment, segment: int) -> Hold:
+    """Keep a segment from being reclaimed while its writer is at it."""
+    name = f"{FOLDER}/{environment.random_bytes(8).hex()}"
+    return device.hold(name, _packed(_WRITER, segment))
+
+
+class Pins:
+    """The versions that this process reads.
+
+    Args:
+        device: The store's device.
+        environment: Source of names.
+        writable: False where nothing may be written: readers then have no pin.
+    """
+
+    def __init__(self, device: Device, environment: Environment, *, writable: bool) -> None:
+        self._device = device
+        self._environment = environment
+        self._writable = writable
+        self._lock = threading.Lock()
+        self._used: Counter[int] = Counter()
+        self._hold: Hold | None = None
+        self._pinned = 0
+        self._timer: threading.Timer | None = None
+        self._closed = False
+
+    def pin(self, version: int) -> None:
+        """Keep a version and all later ones; ``unpin`` as often."""
+        if not self._writable:
+            return
+        with self._lock:
+            self._used[version] += 1
+            if self._hold is None:
+                name = f"{FOLDER}/{self._environment.random_bytes(8).hex()}"
+                self._hold = self._device.hold(name, _packed(_READER, version))
+                self._pinned = version
+            elif version < self._pinned:
+                self._hold.update(_packed(_READER, version))
+                self._pinned = version
+
+    def unpin(self, version: int) -> None:
+        """Give a version back."""
+        if not self._writable:
+            return
+        with self._lock:
+            self._used[version] -= 1
+            if self._used[version] <= 0:
+                del self._used[version]
+            if not self._environment.threads:
+                self._settle()
+            elif self._timer is None and not self._closed and self._pinned < self._lowest():
+                self._timer = threading.Timer(_LINGER_S, self._expire)
+                self._timer.daemon = True
+                self._timer.start()
+
+    def _lowest(self) -> float:
+        return min(self._used, default=float("inf"))
+
+    def _expire(self) -> None:
+        with self._lock:
+            self._timer = None
+            if not self._closed:
+                self._settle()
+
+    def settle(self) -> None:
+        """Let go of what nobody reads any more."""
+        with self._lock:
+            self._settle()
+
+    def _settle(self) -> None:
+        if self._hold is None:
+            return
+        if not self._used:
+            self._hold.release()
+            self._hold = None
+        elif (lowest := min(self._used)) > self._pinned:
+            self._hold.update(_packed(_READER, lowest))
+            self._pinned = lowest
+
+    def close(self) -> None:
+        """Let go of everything."""
+        with self._lock:
+            self._closed = True
+            if self._timer is not None:
+                self._timer.cancel()
+            if self._hold is not None:
+                self._hold.release()
+                self._hold = None

@@ -1,0 +1,1 @@
+"""Measurements with a bar, each a program: ``python -m tests.bench.NAME``."""
