@@ -1,7 +1,6 @@
 """Pins: what processes are reading, so that nobody reclaims it.
 
-A process holds one file while it reads anything; in it stands a version that is not above any
-snapshot in use. The device tells whether a holder is alive, so that the pins of killed processes
+A process that reads holds one file; in it stands a version that is not above any snapshot in use. The device tells whether a holder is alive, so that the pins of killed processes
 vanish and those of stopped ones do not. A reader pins first and looks at the horizon afterwards;
 a reclaimer raises the horizon first and looks at the pins afterwards: one of them sees the other.
 """
@@ -10,7 +9,10 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING
+
+from ..errors import Unavailable
 
 if TYPE_CHECKING:
     from .devices.device import Device, Hold
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 FOLDER = "pins"
 _LINGER_S = 1.0
 """How long a pin outlives its last reader: the next one is likely to come soon."""
+_IDLE = (1 << 63) - 1
+"""Stands for no version: the file stays, so that a full disk keeps nobody from reading."""
 _WRITER = b"w"
 _READER = b"r"
 
@@ -34,7 +38,7 @@ def _held(device: Device, kind: bytes) -> list[int]:
 
 def held_versions(device: Device) -> list[int]:
     """A version for each living process that reads: it reads nothing older."""
-    return _held(device, _READER)
+    return [version for version in _held(device, _READER) if version != _IDLE]
 
 
 def held_segments(device: Device) -> list[int]:
@@ -64,7 +68,7 @@ class Pins:
         self._lock = threading.Lock()
         self._used: Counter[int] = Counter()
         self._hold: Hold | None = None
-        self._pinned = 0
+        self._pinned = _IDLE
         self._timer: threading.Timer | None = None
         self._closed = False
 
@@ -76,8 +80,11 @@ class Pins:
             self._used[version] += 1
             if self._hold is None:
                 name = f"{FOLDER}/{self._environment.random_bytes(8).hex()}"
-                self._hold = self._device.hold(name, _packed(_READER, version))
-                self._pinned = version
+                # Reading must be possible where nothing can be written any more. Whoever could not
+                # pin risks an error if others reclaim, never a wrong row.
+                with suppress(Unavailable):
+                    self._hold = self._device.hold(name, _packed(_READER, version))
+                    self._pinned = version
             elif version < self._pinned:
                 self._hold.update(_packed(_READER, version))
                 self._pinned = version
@@ -97,8 +104,8 @@ class Pins:
                 self._timer.daemon = True
                 self._timer.start()
 
-    def _lowest(self) -> float:
-        return min(self._used, default=float("inf"))
+    def _lowest(self) -> int:
+        return min(self._used, default=_IDLE)
 
     def _expire(self) -> None:
         with self._lock:
@@ -114,10 +121,8 @@ class Pins:
     def _settle(self) -> None:
         if self._hold is None:
             return
-        if not self._used:
-            self._hold.release()
-            self._hold = None
-        elif (lowest := min(self._used)) > self._pinned:
+        lowest = self._lowest()
+        if lowest > self._pinned:
             self._hold.update(_packed(_READER, lowest))
             self._pinned = lowest
 

@@ -108,7 +108,10 @@ class PagelakeEngine:
         self._open()
 
     def _open(self) -> None:
-        settings = {"hot_bytes_max": 0} if self._hot is False else {}
+        # Plans depend on what maintenance has rewritten, and must not depend on when.
+        settings: dict[str, object] = {"background_maintenance": False}
+        if self._hot is False:
+            settings["hot_bytes_max"] = 0
         self.connection = pagelake.connect(self._path, settings=settings)
         self.store = self.connection._database.name
         self._cursors: dict[str, pagelake.Cursor] = {"": self.connection}
