@@ -152,7 +152,7 @@ class Database:
     def _system_at(self, snapshot: Snapshot) -> dict[str, SystemRelation]:
         context = SystemContext(
             self.store, snapshot, lambda: self._hot_rows(snapshot), self.log.rows,
-            self._setting_rows, lambda: self.maintenance.log.rows(),
+            self._setting_rows, self._maintenance_rows,
         )  # fmt: skip
         return {name: make(context) for name, make in self._factories.items()}
 
@@ -192,6 +192,9 @@ class Database:
                 }
             )
         return rows
+
+    def _maintenance_rows(self) -> list[dict[str, object]]:
+        return self.maintenance.log.rows()
 
     def _setting_rows(self) -> list[dict[str, object]]:
         return [

@@ -1,8 +1,9 @@
 """Pins: what processes are reading, so that nobody reclaims it.
 
-A process that reads holds one file; in it stands a version that is not above any snapshot in use. The device tells whether a holder is alive, so that the pins of killed processes
-vanish and those of stopped ones do not. A reader pins first and looks at the horizon afterwards;
-a reclaimer raises the horizon first and looks at the pins afterwards: one of them sees the other.
+A process that reads holds one file; in it stands a version that is not above any snapshot in use.
+The device tells whether a holder is alive, so that the pins of killed processes vanish and those
+of stopped ones do not. A reader pins first and looks at the horizon afterwards; a reclaimer raises
+the horizon first and looks at the pins afterwards: one of them sees the other.
 """
 
 from __future__ import annotations
