@@ -50,7 +50,10 @@ class HotFile:
 
 
 def cover_hash(
-    definition: TableDefinition, groups: Sequence[RowGroup], folded: Mapping[str, int]
+    definition: TableDefinition,
+    groups: Sequence[RowGroup],
+    folded: Mapping[str, int],
+    rebased: int = 0,
 ) -> str:
     """Identify the content of a hot segment: these columns of these row groups.
 
@@ -58,8 +61,11 @@ def cover_hash(
         definition: The table.
         groups: The row groups, in order.
         folded: How many rows of each row group were left out because they are deleted.
+        rebased: Version of the table's last restore: as many deleted rows may be others since.
     """
     digest = hashlib.blake2b(digest_size=16)
+    if rebased and any(folded.values()):
+        digest.update(f"{rebased}\0".encode())
     for column in definition.columns:
         digest.update(f"{column.id}\0{column.type}\0".encode())
     for group in groups:

@@ -79,16 +79,23 @@ class Pins:
             return
         with self._lock:
             self._used[version] += 1
+            if version < self._pinned:
+                self._say(version)
+
+    def _say(self, version: int) -> None:
+        """Tell everybody what is read, as far as the device lets it.
+
+        Reading must be possible where nothing can be written any more, and a commit that was made
+        must not fail for its pin. Whoever could not pin risks an error if others reclaim, never a
+        wrong row.
+        """
+        with suppress(Unavailable):
             if self._hold is None:
                 name = f"{FOLDER}/{self._environment.random_bytes(8).hex()}"
-                # Reading must be possible where nothing can be written any more. Whoever could not
-                # pin risks an error if others reclaim, never a wrong row.
-                with suppress(Unavailable):
-                    self._hold = self._device.hold(name, _packed(_READER, version))
-                    self._pinned = version
-            elif version < self._pinned:
+                self._hold = self._device.hold(name, _packed(_READER, version))
+            else:
                 self._hold.update(_packed(_READER, version))
-                self._pinned = version
+            self._pinned = version
 
     def unpin(self, version: int) -> None:
         """Give a version back."""
@@ -124,8 +131,7 @@ class Pins:
             return
         lowest = self._lowest()
         if lowest > self._pinned:
-            self._hold.update(_packed(_READER, lowest))
-            self._pinned = lowest
+            self._say(lowest)
 
     def close(self) -> None:
         """Let go of everything."""

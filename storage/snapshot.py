@@ -101,6 +101,7 @@ class TableState:
         rows: Exact number of live rows.
         changed: Version (or overlay stamp) that last changed anything here.
         committed: Version that last changed anything here, pending changes left out.
+        rebased: Version of the last restore, 0 without one: only since then have deletes but grown.
     """
 
     definition: TableDefinition
@@ -110,6 +111,7 @@ class TableState:
     rows: int = 0
     changed: int = 0
     committed: int = 0
+    rebased: int = 0
 
     def at(self, version: int) -> TableState:
         """Return the state stamped as changed at a version, or at a pending change's stamp."""
@@ -160,6 +162,7 @@ class TableState:
             rows,
             version,
             self.committed if version >= OVERLAY_STAMP else version,
+            self.rebased,
         )
 
     def without(self, vectors: Mapping[str, DeleteVector], *, version: int) -> TableState:
@@ -225,7 +228,8 @@ class TableState:
             dropped=later,
         )
         next_row_id = max(self.next_row_id, then.next_row_id)
-        return replace(then, definition=definition, next_row_id=next_row_id).at(version)
+        restored = replace(then, definition=definition, next_row_id=next_row_id, rebased=version)
+        return restored.at(version)
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,6 +105,12 @@ class HotSegment:
         """Rows of those of its row groups that are among some."""
         return sum(self.row_counts[group] for group in self.offsets if group in groups)
 
+    def is_true_of(self, state: TableState) -> bool:
+        """Tell whether all rows that were left out are deleted in a state of the table."""
+        if self.committed > state.committed:
+            return False
+        return not self.folded or self.committed >= state.rebased
+
     def serves(self, definition: TableDefinition) -> bool:
         """Tell whether its columns still are the table's.
 
@@ -143,7 +149,7 @@ class HotTier:
         candidates = [
             s
             for s in map(self._attach, files)
-            if s and s.serves(state.definition) and s.committed <= state.committed
+            if s and s.serves(state.definition) and s.is_true_of(state)
         ]
         present = {group.id for group in state.row_groups}
         chosen: list[HotSegment] = []
@@ -432,7 +438,10 @@ class HotWriter:
         assert self._connection is not None
         deletes = {} if state is None else state.deletes
         folded = {g.id: sum(v.count for v in deletes.get(g.id, ())) for g in groups}
-        built = pa.table({"committed": pa.array([0 if state is None else state.committed])})
+        rebased = 0 if state is None else state.rebased
+        built = pa.table(
+            {"committed": [0 if state is None else state.committed], "rebased": [rebased]}
+        )
         described = pa.table(
             {
                 "ordinal": pa.array(range(len(groups)), pa.int64()),
@@ -458,7 +467,7 @@ class HotWriter:
         self._connection.execute("CHECKPOINT")
         self._connection.close()
         self._connection = None
-        cover = cover_hash(self._definition, groups, folded)
+        cover = cover_hash(self._definition, groups, folded, rebased)
         published = self._tier.directory.publish(self._staged, self._definition.id, cover)
         if published is not None:
             self._tier.restored(cover)

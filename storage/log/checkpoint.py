@@ -68,6 +68,7 @@ def encode(snapshot: Snapshot, history: Sequence[CommitInfo], *, store_id: bytes
             state.next_row_id,
             state.rows,
             state.changed,
+            state.rebased,
         ]
         for state in snapshot.tables.values()
     ]
@@ -121,9 +122,9 @@ def decode(content: bytes, *, store_id: bytes, name: str) -> tuple[Snapshot, byt
             groups = RowGroupList([row_group_from_wire(g) for g in table[1]])
             deletes = {g: tuple(vector_from_wire(v) for v in vectors) for g, vectors in table[2]}
             # A checkpoint holds committed states only: both stamps are the same.
-            next_row_id, rows, changed = table[3:6]
+            next_row_id, rows, changed, rebased = table[3:7]
             states[definition.id] = TableState(
-                definition, groups, deletes, next_row_id, rows, changed, changed
+                definition, groups, deletes, next_row_id, rows, changed, changed, rebased
             )
         stored = [View(v[0], v[1], v[2], tuple(v[3]), v[4]) for v in views]
     except (AttributeError, IndexError, TypeError, ValueError) as error:

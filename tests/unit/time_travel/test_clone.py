@@ -79,3 +79,20 @@ def test_a_read_only_store_refuses(tmp_path: Path) -> None:
         for sql in ("CREATE TABLE b CLONE a", "RESTORE a TO VERSION 1", "CREATE TAG x"):
             with pytest.raises(pagelake.Denied):
                 db.execute(sql)
+
+
+def test_a_hot_segment_from_before_a_restore_hides_nothing(tmp_path: Path) -> None:
+    """As many rows deleted again, but others: the segment that left the first ones out is void."""
+    with pagelake.connect(tmp_path / "t.lake", settings={"background_maintenance": False}) as db:
+        db.execute("CREATE TABLE big AS SELECT range AS a FROM range(300000)")
+        whole = db.snapshot()
+        db.execute("DELETE FROM big WHERE a % 5 = 0")
+        db.execute("CALL pagelake.build_hot_segments()")
+        assert db.sql("SELECT count(*) FROM big").fetchone() == (240_000,)
+        db.execute(f"RESTORE big TO VERSION {whole}")
+        assert db.sql("SELECT count(*), sum(a) FROM big").fetchone() == (300_000, 44_999_850_000)
+        db.execute("DELETE FROM big WHERE a % 5 = 1")
+        db.execute("CALL pagelake.build_hot_segments()")
+        kept = "SELECT count(*), count(*) FILTER (a % 5 = 0) FROM big"
+        assert db.sql(kept).fetchone() == (240_000, 60_000)
+        assert db.sql("SELECT count(*) FROM pagelake.hot_segments WHERE used").fetchone() == (1,)
