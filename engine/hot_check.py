@@ -128,7 +128,7 @@ class _Comparison:
         present = [c for c in self._state.definition.columns if types.get(c.id) == c.type]
         groups = {group.id: group for group in self._state.row_groups}
         positioned = any(folded for _, _, folded in covered)
-        ((committed,),) = self._rows("SELECT committed FROM built")
+        ((committed,),) = self._rows("SELECT committed FROM hot.main.built")
         if positioned and committed < self._state.rebased:
             return  # made before a restore: nobody reads it
         start = 0
@@ -149,7 +149,7 @@ class _Comparison:
         definition = TableDefinition(self._file.table, "", "", described, 0)
         groups = [RowGroup(str(group), rows) for group, rows, _ in covered]
         folded = {str(group): left_out for group, _, left_out in covered}
-        ((rebased,),) = self._rows("SELECT rebased FROM built")
+        ((rebased,),) = self._rows("SELECT rebased FROM hot.main.built")
         if cover_hash(definition, groups, folded, rebased) != self._file.cover:
             raise _Wrong("it covers other row groups or columns than its name says")
 

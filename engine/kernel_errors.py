@@ -41,7 +41,7 @@ _MISSING_TABLE = re.compile(r"Table with name \"?(.+?)\"? does not exist")
 _MISSING_COLUMN = re.compile(
     r'(?:Referenced column "(.+?)" not found|does not have a column (?:with name|named) "(.+?)")'
 )
-_INTERRUPTED = re.compile("Query interrupted|KeyboardInterrupt")
+_INTERRUPTED = re.compile("Query interrupted|KeyboardInterrupt|INTERRUPT Error")
 """Ctrl-C as the client reports it, also when it came while Python was called from a scan."""
 _PREFIX = re.compile(r"^[\w ]+ Error: ")
 _CARRIED = re.compile(r"pagelake error ([0-9a-f]{16})")

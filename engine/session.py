@@ -172,7 +172,8 @@ class Session:
                 return self._run(text, parameters, frame, again=True)
             self.abort(kind)
             raise located(self.translate(error, text), text) from error
-        except RuntimeError as error:
+        # The last one is what the kernel's errors become that surface in a stream of batches.
+        except (RuntimeError, OSError) as error:
             self.abort(kind)
             raise self.translate(error, text) from error
         except Error as error:
