@@ -17,12 +17,15 @@ from .delete_vector import overlap
 from .effects import (
     AlterTable,
     Append,
+    AttachKeyRuns,
+    CatalogEntry,
     CloneTable,
     CreateSchema,
     CreateTable,
     CreateTag,
     Delete,
     DeleteVector,
+    DropEntry,
     DropSchema,
     DropTable,
     DropTag,
@@ -50,6 +53,7 @@ class Kind(Enum):
     RESTORE = "restore"
     DROP = "drop"
     READ = "read"
+    INDEX = "index of its rows"
 
 
 class Verdict(Enum):
@@ -64,20 +68,22 @@ class Verdict(Enum):
 _N, _R, _G, _A = Verdict.NEVER, Verdict.SAME_ROWS, Verdict.SAME_GROUPS, Verdict.ALWAYS
 
 _BLIND = {Kind.APPEND}
+_ROWS_ONLY = {Kind.APPEND, Kind.KEYED_APPEND, Kind.DELETE, Kind.REWRITE, Kind.INDEX}
 
 MATRIX: Mapping[Kind, Mapping[Kind, Verdict]] = {
-    # mine \ theirs    APPEND KEYED DELETE REWRITE SCHEMA RESTORE DROP READ
+    # mine \ theirs    APPEND KEYED DELETE REWRITE SCHEMA RESTORE DROP READ INDEX
     kind: dict(zip(Kind, row, strict=True))
     for kind, row in {
-        Kind.APPEND: (_N, _N, _N, _N, _A, _A, _A, _N),
-        Kind.KEYED_APPEND: (_A, _A, _N, _N, _A, _A, _A, _N),
-        Kind.DELETE: (_N, _N, _R, _G, _A, _A, _A, _N),
-        Kind.REWRITE: (_N, _N, _G, _G, _A, _A, _A, _N),
-        Kind.SCHEMA: (_A, _A, _A, _A, _A, _A, _A, _N),
-        Kind.RESTORE: (_A, _A, _A, _A, _A, _A, _A, _N),
-        Kind.DROP: (_A, _A, _A, _A, _A, _A, _A, _N),
+        Kind.APPEND: (_N, _N, _N, _N, _A, _A, _A, _N, _N),
+        Kind.KEYED_APPEND: (_A, _A, _N, _N, _A, _A, _A, _N, _N),
+        Kind.DELETE: (_N, _N, _R, _G, _A, _A, _A, _N, _N),
+        Kind.REWRITE: (_N, _N, _G, _G, _A, _A, _A, _N, _N),
+        Kind.SCHEMA: (_A, _A, _A, _A, _A, _A, _A, _N, _A),
+        Kind.RESTORE: (_A, _A, _A, _A, _A, _A, _A, _N, _A),
+        Kind.DROP: (_A, _A, _A, _A, _A, _A, _A, _N, _A),
         # Noted by serializable transactions only.
-        Kind.READ: (_A, _A, _A, _N, _A, _A, _A, _N),
+        Kind.READ: (_A, _A, _A, _N, _A, _A, _A, _N, _N),
+        Kind.INDEX: (_N, _N, _N, _N, _A, _A, _A, _N, _N),
     }.items()
 }
 """``MATRIX[mine][theirs]``: mine is to commit, theirs was committed after my snapshot."""
@@ -105,6 +111,11 @@ class Footprint:
     def blind(self) -> bool:
         """True for nothing but appends without a key, which commute with each other."""
         return not self.names and all(kinds <= _BLIND for kinds in self.tables.values())
+
+    @property
+    def rows_only(self) -> bool:
+        """True when no name, column or view changes: every blind transaction commutes with it."""
+        return not self.names and all(kinds <= _ROWS_ONLY for kinds in self.tables.values())
 
     @classmethod
     def of(cls, effects: Iterable[Effect], reads: Iterable[str] = ()) -> Footprint:
@@ -135,6 +146,8 @@ class Footprint:
             case Rewrite(table, removed):
                 self._touch(table, Kind.REWRITE)
                 self.rewrites.update((table, group) for group in removed)
+            case AttachKeyRuns(table):
+                self._touch(table, Kind.INDEX)
             case RestoreTable(table):
                 self._touch(table, Kind.RESTORE)
             case CloneTable(definition):
@@ -150,6 +163,10 @@ class Footprint:
                 self._name(definition.schema, definition.name)
             case View(schema, name) | DropView(schema, name):
                 self._name(schema, name)
+            case CatalogEntry(kind, schema, name) | DropEntry(kind, schema, name):
+                # Two values of one sequence do not commute either: each is given once.
+                self.names.add((kind, schema.lower(), name.lower()))
+                self.schemas_used.add(schema.lower())
             case CreateSchema(name) | DropSchema(name):
                 self.names.add(("schema", name.lower(), ""))
 

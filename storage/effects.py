@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .delete_vector import Positions
+    from .keys.key_run import KeyRun
     from .page_store import PageStore
     from .zone_map import ZoneMap
 
@@ -78,16 +79,38 @@ class Constraint:
     """A constraint other than NOT NULL.
 
     Attributes:
-        kind: ``primary_key``, ``unique`` or ``check``.
+        kind: ``primary_key``, ``unique``, ``check`` or ``foreign_key``; of a CREATE INDEX ``index``
+            or ``unique_index``.
         columns: Column ids the constraint is on; empty for a check.
-        expression: SQL text of a check.
+        expression: SQL text of a check, or of what an index that has no columns is on.
         name: Name given by the user, or None.
+        table: Of a foreign key, the id of the table that it refers to.
+        referred: Of a foreign key, the ids of the columns that it refers to.
     """
 
     kind: str
     columns: tuple[int, ...] = ()
     expression: str | None = None
     name: str | None = None
+    table: str | None = None
+    referred: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratedColumn:
+    """A column that is computed from the others when it is read.
+
+    Attributes:
+        name: Name as the user wrote it.
+        type: SQL type text.
+        expression: SQL text of its value.
+        place: Number of columns, stored and generated, that stand before it.
+    """
+
+    name: str
+    type: str
+    expression: str
+    place: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +118,8 @@ class TableDefinition:
     """Identity, name, columns and constraints of a table.
 
     Columns that were dropped are remembered, because rows inlined before still carry them.
-    ``cluster_by`` names the columns (by id) that maintenance sorts the rows by.
+    ``cluster_by`` names the columns (by id) that maintenance sorts the rows by; ``columns`` are
+    those that are stored.
     """
 
     id: str
@@ -106,11 +130,19 @@ class TableDefinition:
     constraints: tuple[Constraint, ...] = ()
     dropped: tuple[Column, ...] = ()
     cluster_by: tuple[int, ...] = ()
+    generated: tuple[GeneratedColumn, ...] = ()
 
     @property
     def keys(self) -> tuple[Constraint, ...]:
         """The constraints that make column values unique."""
-        return tuple(c for c in self.constraints if c.kind in {"primary_key", "unique"})
+        unique = {"primary_key", "unique", "unique_index"}
+        return tuple(c for c in self.constraints if c.kind in unique)
+
+    @property
+    def indexes(self) -> tuple[Constraint, ...]:
+        """The keys, and the indexes of values that may repeat."""
+        others = {"check", "foreign_key"}
+        return tuple(c for c in self.constraints if c.columns and c.kind not in others)
 
     def column(self, name: str) -> Column | None:
         """Find a column by name, regardless of case."""
@@ -301,6 +333,17 @@ class Rewrite:
 
 
 @dataclass(frozen=True, slots=True)
+class AttachKeyRuns:
+    """Give a table sorted runs of the keys of row groups that it has.
+
+    Changes no row. A run of which no row group is left when the record is applied is dropped.
+    """
+
+    table: str
+    runs: tuple[KeyRun, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class CloneTable:
     """Create a table that begins with the rows another one had at a version.
 
@@ -340,6 +383,39 @@ class DropTag:
     name: str
 
 
+@dataclass(frozen=True, slots=True)
+class CatalogEntry:
+    """Something named that only the SQL layer understands; the effect that creates or changes it.
+
+    Attributes:
+        kind: ``sequence``, ``macro``, ``table_macro``, ``type`` or ``comment``.
+        schema: Its schema.
+        name: Its name; of a comment what it is about.
+        sql: The text that makes it.
+        value: Of a sequence, the value it gave last; None before the first.
+    """
+
+    kind: str
+    schema: str
+    name: str
+    sql: str
+    value: int | None = None
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What tells it apart: kind, folded schema and folded name."""
+        return (self.kind, self.schema.lower(), self.name.lower())
+
+
+@dataclass(frozen=True, slots=True)
+class DropEntry:
+    """Drop a catalog entry."""
+
+    kind: str
+    schema: str
+    name: str
+
+
 Effect = (
     CreateSchema
     | DropSchema
@@ -351,8 +427,11 @@ Effect = (
     | Append
     | Delete
     | Rewrite
+    | AttachKeyRuns
     | CloneTable
     | RestoreTable
     | CreateTag
     | DropTag
+    | CatalogEntry
+    | DropEntry
 )

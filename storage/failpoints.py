@@ -12,6 +12,7 @@ class Failpoint(StrEnum):
     """A place between two steps of a protocol."""
 
     PAGES_SYNCED = "pages synced"
+    COMMIT_OFFERED = "commit offered"
     COMMIT_STAGED = "commit staged"
     COMMIT_LINKED = "commit linked"
     COMMIT_SYNCED = "commit synced"
@@ -23,3 +24,4 @@ class Failpoint(StrEnum):
     RECLAIM_ANCHORED = "reclaim anchored"
     RECLAIM_HORIZON_RAISED = "reclaim horizon raised"
     RECLAIM_SEGMENT_DROPPED = "reclaim segment dropped"
+    RECLAIM_SEGMENT_PUNCHED = "reclaim segment punched"

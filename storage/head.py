@@ -1,30 +1,33 @@
-"""The head of the log: the newest snapshot that a process has applied, and how it follows others.
+"""The head of the log: the newest versions that a process knows, and how it follows others.
 
-Whoever changes the head holds its lock: the one who applies records that others committed, and
-the committer for its own.
+Most records change rows only (``RecordHead.ids``). Blind appends commute with them, so a process
+that only appends learns of them without decoding them: its *snapshot* is then behind its *tail*
+until somebody reads, but names and columns are right. Whoever changes the head holds its lock.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from ..errors import Corrupt, SnapshotGone, Unavailable
+from ..errors import Corrupt, Error, SnapshotGone, Unavailable
+from .commit.recent import VERSIONS_KEPT, RecentVersions
 from .conflict import Footprint
 from .log import checkpoint as checkpoints
 from .log.commit_log import record_name
-from .log.record import CommittedTransaction, Record, decode
+from .log.place import verify_place
+from .log.record import Record, decode, peek, record_hash
 from .snapshot import CommitInfo, Snapshot, commit_info
 
 if TYPE_CHECKING:
     from .devices.device import Device
     from .log.commit_log import CommitLog
+    from .log.record import RecordHead
     from .past import PastSnapshots
     from .snapshot import TableState
 
-FOOTPRINTS_KEPT = 4096
-"""Versions whose footprints are kept to check transactions against."""
 RECENT_KEPT = 8
 """Newest snapshots kept whole, for clones and restores of what was there a moment ago."""
 
@@ -43,6 +46,11 @@ class Head:
         lock: Held by whoever changes anything here.
         snapshot: The newest snapshot applied.
         visible: What is answered from: the snapshot once the log is known to be synced up to it.
+        tail: The newest version known of; those after the snapshot change rows only.
+        tail_hash: Hash of its record.
+        tail_time_us: Its commit time.
+        synced: Version up to which the log is known to be durable.
+        recent: What commits are checked against.
         damage: What is wrong with the log, if the store was opened read-only in spite of it.
         checkpointed: Version of the newest checkpoint known of.
     """
@@ -63,16 +71,19 @@ class Head:
         self._read_only = read_only
         self.lock = threading.RLock()
         self.damage: Corrupt | None = None
-        self.snapshot = Snapshot()
-        self.visible = self.snapshot
+        self.synced = self.checkpointed = 0
         self._history: list[CommitInfo] = []
         self._earlier: bytes | None = None
-        self.checkpointed = 0
-        self._hashes: dict[int, bytes] = {0: self.snapshot.record_hash}
-        self._footprints: dict[int, tuple[Footprint, str]] = {}
         self._recent: OrderedDict[int, Snapshot] = OrderedDict()
+        self._start_at(Snapshot())
         self._begin()
         self.refresh()
+
+    def _start_at(self, snapshot: Snapshot) -> None:
+        self.snapshot = self.visible = snapshot
+        self.tail, self.tail_hash = snapshot.version, snapshot.record_hash
+        self.tail_time_us = snapshot.time_us
+        self.recent = RecentVersions.after(self.tail, self.tail_hash)
 
     def _begin(self) -> None:
         """Start from the newest checkpoint that can be read."""
@@ -85,30 +96,61 @@ class Head:
                 if isinstance(error, Corrupt):
                     self.damage = error
                 continue
-            self.snapshot = self.visible = snapshot
+            self._start_at(snapshot)
             self._history, self._earlier = [], earlier
             self.checkpointed = snapshot.version
-            self._hashes = {snapshot.version: snapshot.record_hash}
-            self._footprints.clear()
             return
 
     # Following
 
-    def newest(self) -> Snapshot:
-        """The newest committed snapshot, of whichever process."""
-        snapshot = self.visible
-        if snapshot is not self.snapshot or self._log.moved(snapshot.version):
-            self.refresh()
-        return self.visible
+    def newest(self, *, sync: bool = True) -> Snapshot:
+        """The newest committed snapshot, of whichever process.
 
-    def latest(self) -> Snapshot:
-        """The newest snapshot, whether or not its records are durable already.
-
-        Nothing may be answered from it before a sync of the log, such as that of a commit.
+        Args:
+            sync: Make sure that it is durable. Without that nothing may be answered from it
+                before a sync of the log, such as that of a commit.
         """
-        if self._log.moved(self.snapshot.version):
-            self.refresh(sync=False)
+        snapshot = self.visible if sync else self.snapshot
+        if (
+            snapshot is not self.snapshot
+            or snapshot.version != self.tail
+            or self._log.moved(snapshot.version)
+        ):
+            self.refresh(sync=sync)
+        return self.visible if sync else self.snapshot
+
+    def names(self) -> Snapshot:
+        """A snapshot with the newest names and columns; its rows may be behind.
+
+        Nothing may be answered from it before a sync of the log.
+        """
+        if self._log.moved(self.tail):
+            self.look()
         return self.snapshot
+
+    def look(self) -> None:
+        """Learn of the records that others have committed, applying them only where one must."""
+        with self.lock:
+            try:
+                for content in self._log.following(self.tail):
+                    version = self.tail + 1
+                    head = peek(content, store_id=self._store_id, name=record_name(version))
+                    if head.ids is None:
+                        break
+                    self._verify_place((head.base_version, head.base_hash), head.hash, version)
+                    self._extend(version, head.hash, head.time_us)
+                    self.recent.note(version, head.hash, head.ids)
+                else:
+                    return
+            except (Error, OSError):
+                """What is wrong is told below, where the records are decoded."""
+            self.refresh(sync=False)
+
+    def _extend(self, version: int, record_hash: bytes, time_us: int) -> None:
+        if version > self.tail:
+            self.tail, self.tail_hash = version, record_hash
+            # Strictly increasing whatever the writers' clocks say.
+            self.tail_time_us = max(self.tail_time_us + 1, time_us)
 
     def refresh(self, *, sync: bool = True) -> None:
         """Apply every record that others have committed.
@@ -121,14 +163,27 @@ class Head:
             seen = self.snapshot.version
             if self.damage is not None and self.damage.file == record_name(seen + 1):
                 return
+            if self.tail - self.snapshot.version > VERSIONS_KEPT:
+                self._skip()
             while self._follow():
                 """Begun anew from a checkpoint: the records after that are left."""
             if sync and self.visible is not self.snapshot:
                 # Their writer may have died between link and sync. What is answered from here
                 # on must not be lost again.
-                if not self._read_only:
+                if not self._read_only and self.synced < self.snapshot.version:
                     self._device.sync_directory("log")
+                    self.synced = self.snapshot.version
                 self.visible = self.snapshot
+
+    def _skip(self) -> None:
+        """Go on from a checkpoint where too much was left unapplied."""
+        newest = checkpoints.versions(self._device)[-1:]
+        self.look()  # to the checkpoint at least
+        if newest and self.snapshot.version + VERSIONS_KEPT < newest[0] <= self.tail:
+            known = self.recent, self.tail, self.tail_hash, self.tail_time_us
+            self._begin()
+            if self.snapshot.version <= known[1]:
+                self.recent, self.tail, self.tail_hash, self.tail_time_us = known
 
     def _follow(self) -> bool:
         """Apply the records that there are; True when that has to begin anew."""
@@ -137,8 +192,9 @@ class Head:
             for content in self._log.following(self.snapshot.version):
                 name = record_name(self.snapshot.version + 1)
                 record = decode(content, store_id=self._store_id, name=name)
-                self._verify_chain(record, name)
-                self.advance(record.transactions, record.hash, record.time_us, len(content))
+                base = record.base_version, record.base_hash
+                self._verify_place(base, record.hash, self.snapshot.version + 1)
+                self.advance(record)
         except SnapshotGone as gone:
             # Asleep for so long that the records were reclaimed.
             asleep_at = self.snapshot.version
@@ -161,43 +217,59 @@ class Head:
             self.damage = error
         return False
 
-    def _verify_chain(self, record: Record, name: str) -> None:
-        known = self._hashes.get(record.base_version)
-        ahead = record.base_version > self.snapshot.version
-        if ahead or (known is not None and known != record.base_hash):
-            raise Corrupt(
-                f"{name} is damaged: it does not continue the log before it", file=name, offset=0
-            )
+    def _verify_place(self, base: tuple[int, bytes], record_hash: bytes, version: int) -> None:
+        verify_place(base, record_hash, version, self.record_hash, record_name(version))
 
-    def advance(
-        self,
-        transactions: tuple[CommittedTransaction, ...],
-        digest: bytes,
-        time_us: int,
-        record_bytes: int,
-    ) -> None:
+    def record_hash(self, version: int) -> bytes | None:
+        """Hash of an earlier version's record, None where it was reclaimed."""
+        known = self.recent.record_hash(version)
+        if known is None and version:
+            with suppress(SnapshotGone):
+                content = self._log.read(version)
+                known = None if content is None else record_hash(content)
+        return known
+
+    def advance(self, record: Record) -> None:
         """Apply the record of the next version."""
-        version = self.snapshot.version + 1
+        version, transactions = self.snapshot.version + 1, record.transactions
         snapshot = self.snapshot.advance(
             transactions,
             version=version,
-            record_hash=digest,
-            time_us=time_us,
+            record_hash=record.hash,
+            time_us=record.time_us,
             resolve=self.table_at,
         )
-        info = commit_info(version, snapshot.time_us, record_bytes, transactions)
-        effects = [effect for t in transactions for effect in t.effects]
+        info = commit_info(version, snapshot.time_us, record.stored_bytes, transactions)
+        footprint = Footprint.of(effect for t in transactions for effect in t.effects)
         described = f"version {version} ({info.operation})"
-        self._footprints[version] = (Footprint.of(effects), described)
-        self._hashes[version] = digest
-        # Transactions older than this many versions meet a Conflict when they commit.
-        self._footprints.pop(version - FOOTPRINTS_KEPT, None)
-        self._hashes.pop(version - FOOTPRINTS_KEPT, None)
+        self.recent.note(version, record.hash, (t.id for t in transactions), (footprint, described))
         self._history.append(info)
         self._recent[version] = snapshot
         if len(self._recent) > RECENT_KEPT:
             self._recent.popitem(last=False)
         self.snapshot = snapshot
+        self._extend(version, record.hash, record.time_us)
+
+    def committed(self, head: RecordHead, record: Record | None) -> None:
+        """Note the record that this process has linked as the next version.
+
+        Args:
+            head: What its first bytes say.
+            record: The record, None if it changes rows only and was not decoded.
+        """
+        if record is not None and self.snapshot.version == self.tail:
+            self.advance(record)
+        else:
+            assert head.ids is not None, "a change of names is committed on what was applied"
+            version = self.tail + 1
+            self._extend(version, head.hash, head.time_us)
+            self.recent.note(version, head.hash, head.ids)
+
+    def durable(self, version: int) -> None:
+        """Note that the log was synced up to a version, by whichever process."""
+        self.synced = max(self.synced, version)
+        if self.snapshot.version <= self.synced:
+            self.visible = self.snapshot
 
     # Looking back
 
@@ -227,10 +299,6 @@ class Head:
             return self.at(version).tables[table]
         except KeyError:
             raise SnapshotGone(f"the table did not exist at version {version}") from None
-
-    def footprint(self, version: int) -> tuple[Footprint, str] | None:
-        """What a version touched, with a description; None when that is not known any more."""
-        return self._footprints.get(version)
 
     def forget_history(self, upto: int) -> None:
         """Drop what bundles tell of the versions up to one."""

@@ -16,7 +16,7 @@ from enum import IntEnum
 
 import xxhash
 
-from ..errors import Corrupt
+from ..errors import Corrupt, FormatTooNew
 
 PAGE_ALIGNMENT = 4096
 HEADER_BYTES = 64
@@ -34,6 +34,7 @@ class PageKind(IntEnum):
     COLUMN_CHUNK = 1
     ROW_IDS = 2
     DELETE_VECTOR = 3
+    KEY_RUN = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,7 @@ def verify(
 
     Raises:
         Corrupt: The bytes are not the page that was written there.
+        FormatTooNew: A later version of Pagelake wrote it.
     """
     magic, version, found_kind, _, store, segment, offset, length, checksum, _ = (
         _HEADER.unpack_from(page)
@@ -109,6 +111,13 @@ def verify(
     wrong = None
     if magic != _MAGIC:
         wrong = "it does not begin with a page header"
+    elif version > _VERSION and _checksum(page[:HEADER_BYTES], payload) == ref.checksum:
+        # Only with the checksum: a flipped bit must not pass for a later version.
+        raise FormatTooNew(
+            f"a page of {segment_name(ref.segment)} has format {version}, this version reads "
+            f"up to {_VERSION}",
+            hint="upgrade pagelake",
+        )
     elif version != _VERSION:
         wrong = f"its page format is {version}, not {_VERSION}"
     elif store != store_id:

@@ -21,10 +21,11 @@ from .page import (
     segment_name,
     verify,
 )
-from .pins import hold_segment
+from .pins import hold_segment, settle_segment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from collections.abc import Set as AbstractSet
 
     from .devices.device import AppendFile, Device, Hold
     from .environment import Environment
@@ -77,6 +78,11 @@ class SegmentWriter:
             self._file.sync()
             self._dirty = False
 
+    def settle(self) -> None:
+        """Note that the transaction which wrote here has committed."""
+        self.private = False
+        settle_segment(self._hold, self.segment, self.size)
+
     def close(self) -> None:
         """Release the segment's file, for reclaim as well."""
         self._file.close()
@@ -98,6 +104,8 @@ class PageStore:
         self._environment = environment
         self._lock = threading.Lock()
         self._idle: list[SegmentWriter] = []
+        self.sparse: frozenset[int] = frozenset()
+        """Segments whose row groups are worth writing anew, as reclaim last found it."""
 
     def writer(self, *, exclusive: bool = False) -> SegmentWriter:
         """Take a segment to append to; give it back with ``release`` or ``abandon``.
@@ -132,15 +140,23 @@ class PageStore:
 
     def release(self, writer: SegmentWriter) -> None:
         """Give back a segment whose pages are all synced and referred to."""
-        writer.private = False
         if writer.size >= SEGMENT_BYTES_MAX:
             writer.close()
             return
+        writer.settle()
         with self._lock:
             if len(self._idle) < SEGMENTS_IDLE_MAX:
                 self._idle.append(writer)
                 return
         writer.close()
+
+    def retire(self, segments: AbstractSet[int]) -> None:
+        """Append no more to segments, as far as nobody is at it now."""
+        with self._lock:
+            retired = [writer for writer in self._idle if writer.segment in segments]
+            self._idle = [writer for writer in self._idle if writer.segment not in segments]
+        for writer in retired:
+            writer.close()
 
     def abandon(self, writer: SegmentWriter, *, keep: bool = False) -> None:
         """Give up a segment after a failure; one that nobody refers to is removed.

@@ -28,29 +28,46 @@ _WRITER = b"w"
 _READER = b"r"
 
 
-def _packed(kind: bytes, number: int) -> bytes:
-    return kind + number.to_bytes(8, "little")
+def _packed(kind: bytes, *numbers: int) -> bytes:
+    return kind + b"".join(number.to_bytes(8, "little") for number in numbers)
 
 
-def _held(device: Device, kind: bytes) -> list[int]:
-    held = device.held(FOLDER)
-    return [int.from_bytes(content[1:], "little") for content in held if content[:1] == kind]
+def _held(device: Device, kind: bytes) -> list[tuple[int, int]]:
+    """Both numbers of each hold of a kind; one that is not there is 0."""
+    held = [content for content in device.held(FOLDER) if content[:1] == kind]
+    return [
+        (int.from_bytes(content[1:9], "little"), int.from_bytes(content[9:17], "little"))
+        for content in held
+    ]
 
 
 def held_versions(device: Device) -> list[int]:
     """A version for each living process that reads: it reads nothing older."""
-    return [version for version in _held(device, _READER) if version != _IDLE]
+    return [version for version, _ in _held(device, _READER) if version != _IDLE]
 
 
-def held_segments(device: Device) -> list[int]:
-    """Segments that living processes may still append to."""
-    return _held(device, _WRITER)
+def held_segments(device: Device) -> dict[int, int]:
+    """Segments that living processes may still append to, each with its settled bytes.
+
+    What lies below those was written by transactions that are over: whoever looks at the newest
+    version afterwards sees all that refers to it.
+    """
+    return dict(_held(device, _WRITER))
 
 
 def hold_segment(device: Device, environment: Environment, segment: int) -> Hold:
     """Keep a segment from being reclaimed while its writer is at it."""
     name = f"{FOLDER}/{environment.random_bytes(8).hex()}"
-    return device.hold(name, _packed(_WRITER, segment))
+    return device.hold(name, _packed(_WRITER, segment, 0))
+
+
+def settle_segment(hold: Hold, segment: int, settled_bytes: int) -> None:
+    """Let reclaim look at the pages of a held segment that no open transaction has written.
+
+    A device that fails here only keeps what could be given back.
+    """
+    with suppress(Unavailable):
+        hold.update(_packed(_WRITER, segment, settled_bytes))
 
 
 class Pins:
@@ -59,15 +76,14 @@ class Pins:
     Args:
         device: The store's device.
         environment: Source of names.
-        writable: False where nothing may be written: readers then have no pin.
     """
 
-    def __init__(self, device: Device, environment: Environment, *, writable: bool) -> None:
+    def __init__(self, device: Device, environment: Environment) -> None:
         self._device = device
         self._environment = environment
-        self._writable = writable
         self._lock = threading.Lock()
         self._used: Counter[int] = Counter()
+        self._kept: set[int] = set()
         self._hold: Hold | None = None
         self._pinned = _IDLE
         self._timer: threading.Timer | None = None
@@ -75,8 +91,6 @@ class Pins:
 
     def pin(self, version: int) -> None:
         """Keep a version and all later ones; ``unpin`` as often."""
-        if not self._writable:
-            return
         with self._lock:
             self._used[version] += 1
             if version < self._pinned:
@@ -97,20 +111,39 @@ class Pins:
                 self._hold.update(_packed(_READER, version))
             self._pinned = version
 
+    def secures(self, version: int) -> bool:
+        """Tell whether everybody was told that a version is read."""
+        with self._lock:
+            return self._pinned <= version
+
     def unpin(self, version: int) -> None:
         """Give a version back."""
-        if not self._writable:
-            return
         with self._lock:
             self._used[version] -= 1
             if self._used[version] <= 0:
                 del self._used[version]
+                self._kept.discard(version)
             if not self._environment.threads:
                 self._settle()
             elif self._timer is None and not self._closed and self._pinned < self._lowest():
-                self._timer = threading.Timer(_LINGER_S, self._expire)
-                self._timer.daemon = True
-                self._timer.start()
+                timer = threading.Timer(_LINGER_S, self._expire)
+                timer.daemon = True
+                try:
+                    timer.start()
+                    self._timer = timer
+                except RuntimeError:
+                    # No room for a thread, which must not fail the commit before this.
+                    self._settle()
+
+    def note_kept(self, version: int) -> None:
+        """Note that a version was still there after it was pinned: it is for as long as it is."""
+        with self._lock:
+            if self._used[version] > 0:
+                self._kept.add(version)
+
+    def keeps(self, version: int) -> bool:
+        """Tell whether a version was noted to be kept, and has been pinned ever since."""
+        return version in self._kept
 
     def _lowest(self) -> int:
         return min(self._used, default=_IDLE)

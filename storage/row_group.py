@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from concurrent.futures import Executor, Future
 
+    from .page_store import PageStore
     from .store import Store
     from .transaction import Transaction
 
@@ -207,20 +208,8 @@ def read_row_group(
     Raises:
         Corrupt: A page is damaged or holds something else than the manifest says.
     """
-    inlined = None if group.inline is None else _inlined(group, definition)
-    arrays, names = [], []
-    for column in columns:
-        chunk = group.chunks.get(column.id)
-        if inlined is not None and column.id in inlined:
-            array = inlined[column.id]
-        elif chunk is not None:
-            payload = store.pages.get(chunk.page, PageKind.COLUMN_CHUNK)
-            array = decode(payload, column.arrow_type, dictionary=dictionary)
-        else:
-            array = _initial(column, group.rows)
-        _expect_rows(array, group, definition)
-        arrays.append(array)
-        names.append(str(column.id))
+    arrays = read_columns(store.pages, definition, group, columns, dictionary=dictionary)
+    names = [str(column.id) for column in columns]
     if row_ids:
         arrays.append(read_row_ids(store, definition, group))
         names.append(ROW_ID_FIELD.name)
@@ -228,6 +217,31 @@ def read_row_group(
         # A batch without columns has no length, so the caller gets one that counts.
         return pa.record_batch([pa.nulls(group.rows)], names=[""])
     return pa.RecordBatch.from_arrays(arrays, names=names)
+
+
+def read_columns(
+    pages: PageStore,
+    definition: TableDefinition,
+    group: RowGroup,
+    columns: Sequence[Column],
+    *,
+    dictionary: bool = False,
+) -> list[pa.Array]:
+    """Decode columns of a row group, deleted rows included; see ``read_row_group``."""
+    inlined = None if group.inline is None else _inlined(group, definition)
+    arrays = []
+    for column in columns:
+        chunk = group.chunks.get(column.id)
+        if inlined is not None and column.id in inlined:
+            array = inlined[column.id]
+        elif chunk is not None:
+            payload = pages.get(chunk.page, PageKind.COLUMN_CHUNK)
+            array = decode(payload, column.arrow_type, dictionary=dictionary)
+        else:
+            array = _initial(column, group.rows)
+        _expect_rows(array, group, definition)
+        arrays.append(array)
+    return arrays
 
 
 def read_row_ids(store: Store, definition: TableDefinition, group: RowGroup) -> pa.Array:
@@ -254,7 +268,8 @@ def _inlined(group: RowGroup, definition: TableDefinition) -> dict[int, pa.Array
     try:
         batch = pa.ipc.read_record_batch(pa.py_buffer(group.inline), schema)
         batch.validate()
-    except (pa.ArrowInvalid, OSError) as error:
+    # Bytes that say that a stream ends here are an EOFError.
+    except (pa.ArrowException, OSError, EOFError, MemoryError) as error:
         raise Corrupt(f"inlined row group {group.id} cannot be read: {error}") from error
     return dict(zip(group.inline_columns, batch.columns, strict=True))
 

@@ -10,17 +10,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from ..errors import Conflict, Corrupt
 from .effects import (
     AlterTable,
     Append,
+    AttachKeyRuns,
+    CatalogEntry,
     CloneTable,
     CreateSchema,
     CreateTable,
     CreateTag,
     Delete,
     DeleteVector,
+    DropEntry,
     DropSchema,
     DropTable,
     DropTag,
@@ -32,11 +36,17 @@ from .effects import (
     TableDefinition,
     View,
 )
+from .keys.key_run import KeyRun
 from .log.record import GENESIS_HASH, CommittedTransaction
+
+if TYPE_CHECKING:
+    from .keys.key_run import KeyRun
 
 DEFAULT_SCHEMA = "main"
 OVERLAY_STAMP = 1 << 62
 """Stamps of pending changes begin here, beyond any version."""
+_ROW_EFFECTS = (Append, Delete, Rewrite, AttachKeyRuns)
+"""Effects that change no name, column or view."""
 
 
 class RowGroupList(Sequence[RowGroup]):
@@ -71,6 +81,11 @@ class RowGroupList(Sequence[RowGroup]):
             raise IndexError(index)
         return self._shared[index]
 
+    @property
+    def shared(self) -> list[RowGroup]:
+        """The growing list, which may be longer than this version; not to be changed."""
+        return self._shared
+
     def extended(self, groups: Iterable[RowGroup], *, in_place: bool) -> RowGroupList:
         """Return the sequence with row groups added at its end.
 
@@ -102,6 +117,7 @@ class TableState:
         changed: Version (or overlay stamp) that last changed anything here.
         committed: Version that last changed anything here, pending changes left out.
         rebased: Version of the last restore, 0 without one: only since then have deletes but grown.
+        key_runs: Sorted runs of keys, in log order; each has a row group that is still there.
     """
 
     definition: TableDefinition
@@ -112,6 +128,7 @@ class TableState:
     changed: int = 0
     committed: int = 0
     rebased: int = 0
+    key_runs: tuple[KeyRun, ...] = ()
 
     def at(self, version: int) -> TableState:
         """Return the state stamped as changed at a version, or at a pending change's stamp."""
@@ -163,7 +180,12 @@ class TableState:
             version,
             self.committed if version >= OVERLAY_STAMP else version,
             self.rebased,
+            self.key_runs,
         )
+
+    def with_key_runs(self, runs: Iterable[KeyRun]) -> TableState:
+        """Return the state with key runs added, as far as their row groups are there."""
+        return replace(self, key_runs=_of_present((*self.key_runs, *runs), self.row_groups))
 
     def without(self, vectors: Mapping[str, DeleteVector], *, version: int) -> TableState:
         """Return the state with further positions deleted.
@@ -182,10 +204,12 @@ class TableState:
             if sum(v.count for v in deletes[group]) == sizes[group]:
                 gone.add(group)
                 del deletes[group]
-        groups = self.row_groups
+        groups, runs = self.row_groups, self.key_runs
         if gone:
             groups = RowGroupList([g for g in groups if g.id not in gone])
-        return replace(self, row_groups=groups, deletes=deletes, rows=rows).at(version)
+            runs = _of_present(runs, groups)
+        kept = replace(self, row_groups=groups, deletes=deletes, rows=rows, key_runs=runs)
+        return kept.at(version)
 
     def rewritten(
         self, removed: Iterable[str], added: Iterable[RowGroup], *, version: int
@@ -208,8 +232,13 @@ class TableState:
             groups.extend(new)
         deletes = {g: v for g, v in self.deletes.items() if g not in gone}
         rows = sum(g.rows for g in groups) - sum(v.count for vs in deletes.values() for v in vs)
-        rewritten = replace(self, row_groups=RowGroupList(groups), deletes=deletes, rows=rows)
-        return rewritten.at(version)
+        return replace(
+            self,
+            row_groups=RowGroupList(groups),
+            deletes=deletes,
+            rows=rows,
+            key_runs=_of_present(self.key_runs, groups),
+        ).at(version)
 
     def restored(self, then: TableState, *, version: int) -> TableState:
         """Return the state with the rows and columns of an earlier one.
@@ -230,6 +259,14 @@ class TableState:
         next_row_id = max(self.next_row_id, then.next_row_id)
         restored = replace(then, definition=definition, next_row_id=next_row_id, rebased=version)
         return restored.at(version)
+
+
+def _of_present(runs: tuple[KeyRun, ...], groups: Iterable[RowGroup]) -> tuple[KeyRun, ...]:
+    """The key runs of which at least one row group is there."""
+    if not runs:
+        return runs
+    present = {group.id for group in groups}
+    return tuple(run for run in runs if not present.isdisjoint(run.groups))
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,6 +310,8 @@ class Snapshot:
         overlay: 0 for a committed snapshot; counts the pending statements otherwise.
         catalog_version: Stamp of the last change of a name, a column or a view.
         tags: Named versions, by folded name.
+        entries: Sequences, macros and the like by kind, folded schema and folded name, in the order
+            in which they were made.
     """
 
     version: int = 0
@@ -284,6 +323,7 @@ class Snapshot:
     overlay: int = 0
     catalog_version: int = 0
     tags: Mapping[str, int] = field(default_factory=dict)
+    entries: Mapping[tuple[str, str, str], CatalogEntry] = field(default_factory=dict)
     _names: dict[tuple[str, str], str] = field(default_factory=dict, repr=False, compare=False)
 
     def has_schema(self, name: str) -> bool:
@@ -333,6 +373,7 @@ class Snapshot:
         tables = dict(self.tables)
         views = dict(self.views)
         tags = dict(self.tags)
+        entries = dict(self.entries)
         for effect in effects:
             match effect:
                 case CreateSchema(name):
@@ -357,6 +398,9 @@ class Snapshot:
                 case Append(table) | Delete(table) | Rewrite(table):
                     state = _known(tables, table)
                     tables[table] = state.after(effect, version=version, in_place=in_place)
+                case AttachKeyRuns(table, runs):
+                    # Rows stay as they are, and with them the stamp of the last change.
+                    tables[table] = _known(tables, table).with_key_runs(runs)
                 case CloneTable(definition, source, at):
                     then = _resolved(resolve, source, at)
                     tables[definition.id] = replace(then, definition=definition).at(version)
@@ -367,16 +411,28 @@ class Snapshot:
                     tags[name.lower()] = at
                 case DropTag(name):
                     tags.pop(name.lower(), None)
-        names_changed = any(not isinstance(e, Append | Delete | Rewrite) for e in effects)
+                case CatalogEntry():
+                    entries[effect.key] = effect
+                case DropEntry(kind, schema, name):
+                    entries.pop((kind, schema.lower(), name.lower()), None)
+        names_changed = any(self._changes_names(e) for e in effects)
         return replace(
             self,
             schemas=tuple(schemas),
             tables=tables,
             views=views,
             tags=tags,
+            entries=entries,
             catalog_version=version if names_changed else self.catalog_version,
             _names={} if names_changed else self._names,
         )
+
+    def _changes_names(self, effect: Effect) -> bool:
+        """Tell whether an effect can make a statement mean something else."""
+        if isinstance(effect, CatalogEntry):  # that a sequence has moved on does not
+            known = self.entries.get(effect.key)
+            return known is None or known.sql != effect.sql
+        return not isinstance(effect, _ROW_EFFECTS)
 
     def require_fit(self, effects: Iterable[Effect]) -> None:
         """Check that effects can be applied here.
@@ -397,7 +453,7 @@ class Snapshot:
                     table = definition.id
                 case Append(table) | Delete(table) | Rewrite(table) | DropTable(table):
                     pass
-                case RestoreTable(table):
+                case RestoreTable(table) | AttachKeyRuns(table):
                     pass
                 case _:
                     continue

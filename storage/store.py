@@ -21,12 +21,13 @@ from typing import TYPE_CHECKING
 import xxhash
 
 from ..errors import Corrupt, Denied, FormatTooNew, NotAStore, SnapshotGone
-from .committer import Committer
+from .commit.committer import Committer
 from .environment import CallerExecutor, Environment
 from .failpoints import Failpoint
 from .head import Head
 from .log import checkpoint as checkpoints
 from .log.commit_log import CommitLog, record_name
+from .log.place import verify_place
 from .log.record import decode
 from .page_store import PageStore
 from .past import PastSnapshots
@@ -60,6 +61,17 @@ def _checksum(description: Mapping[str, object]) -> str:
     return xxhash.xxh3_64_hexdigest(json.dumps(said).encode())
 
 
+def require_checksum(description: Mapping[str, object]) -> None:
+    """Check what a store says of itself, before its format: a flipped bit is no later version.
+
+    Raises:
+        ValueError: It is not what was written.
+        KeyError: Part of it is missing.
+    """
+    if "checksum" in description and description["checksum"] != _checksum(description):
+        raise ValueError("its checksum does not match what it says")
+
+
 class Store:
     """One store on one device.
 
@@ -82,7 +94,7 @@ class Store:
         self.environment = environment or Environment()
         self.read_only = read_only
         self.id = self._identify()
-        self.pins = Pins(device, self.environment, writable=not read_only)
+        self.pins = Pins(device, self.environment)
         self.pages = PageStore(device, self.id, self.environment)
         self.executor: Executor = (
             ThreadPoolExecutor(cpu_count() or 1, thread_name_prefix="pagelake-codec")
@@ -106,6 +118,7 @@ class Store:
     def _identify(self) -> bytes:
         try:
             description = json.loads(self.device.read(_STORE_FILE))
+            require_checksum(description)
             version = int(description["format"])
             if version > STORE_FORMAT:
                 raise FormatTooNew(
@@ -115,8 +128,6 @@ class Store:
             store_id = bytes.fromhex(description["store_id"])
             if version < 1 or len(store_id) != _STORE_ID_BYTES:
                 raise ValueError("its format or its store id is none")
-            if "checksum" in description and description["checksum"] != _checksum(description):
-                raise ValueError("its checksum does not match what it says")
         except FileNotFoundError:
             return self._create()
         except OSError as error:
@@ -157,7 +168,7 @@ class Store:
     @property
     def known_version(self) -> int:
         """The newest version that this process has seen, without looking for newer ones."""
-        return self.head.visible.version
+        return self.head.tail
 
     def refresh(self) -> None:
         """Apply every record that others have committed."""
@@ -165,6 +176,7 @@ class Store:
 
     def history(self) -> Sequence[CommitInfo]:
         """What is known of each readable version, oldest first."""
+        self.snapshot()
         horizon = self.log.horizon.read()
         bundled = [info for info in self.log.bundles.infos() if info.version >= horizon]
         last = bundled[-1].version if bundled else horizon - 1
@@ -210,12 +222,16 @@ class Store:
 
         Raises:
             SnapshotGone: Some of them were reclaimed or are not committed yet.
+            Corrupt: A record is damaged, or stands at another one's place.
         """
         for version in range(after + 1, upto + 1):
             content = self.log.read(version)
             if content is None:
                 raise SnapshotGone(f"there is no version {version} yet")
-            record = decode(content, store_id=self.id, name=record_name(version))
+            name = record_name(version)
+            record = decode(content, store_id=self.id, name=name)
+            base = record.base_version, record.base_hash
+            verify_place(base, record.hash, version, self.head.record_hash, name)
             yield version, tuple(e for t in record.transactions for e in t.effects)
 
     @contextmanager
@@ -234,13 +250,22 @@ class Store:
 
     def require_kept(self, version: int) -> None:
         """Raise SnapshotGone when a version that was just pinned had been reclaimed before."""
+        if self.pins.keeps(version):
+            return  # pinned by an open transaction, say, before the horizon rose above it
         if version < self.log.horizon.read() and version not in self.head.visible.tags.values():
             raise SnapshotGone(f"version {version} was reclaimed", hint="read a newer one")
+        self.pins.note_kept(version)
+
+    def was_taken_away(self, version: int) -> bool:
+        """Tell whether a version may have been reclaimed while it was read, for want of a pin."""
+        if self.pins.secures(version):
+            return False
+        return version < self.log.horizon.read() and version not in self.head.visible.tags.values()
 
     def _pinned_snapshot(self, *, durable: bool) -> Snapshot:
         """The newest snapshot, pinned: to be given back with ``pins.unpin``."""
         while True:
-            snapshot = self.head.newest() if durable else self.head.latest()
+            snapshot = self.head.newest(sync=durable)
             self.pins.pin(snapshot.version)
             try:
                 self.require_kept(snapshot.version)
@@ -264,6 +289,17 @@ class Store:
         snapshot = self._pinned_snapshot(durable=durable)
         return Transaction(self, snapshot, self.environment.random_bytes(16).hex())
 
+    def begin_blind(self) -> Transaction:
+        """Start a transaction that reads names and columns only, not one row.
+
+        Nothing is read or pinned for it. If names have changed since they were last looked at
+        (``Head.names``), its commit is a Conflict.
+        """
+        # In this order: names that are newer than the version are seen as a change of it.
+        since = self.head.tail
+        base = self.head.snapshot
+        return Transaction(self, base, self.environment.random_bytes(16).hex(), since=since)
+
     def commit(self, transaction: Transaction) -> int:
         """Commit a transaction whose pages are synced; returns its version.
 
@@ -286,7 +322,7 @@ class Store:
     def checkpoint_due(self) -> bool:
         """True when enough was committed since the last checkpoint to be worth one."""
         snapshot = self.head.snapshot
-        tail = snapshot.version - self.head.checkpointed
+        tail = self.head.tail - self.head.checkpointed
         # In proportion to what a checkpoint costs, so that a store of many small commits does
         # not spend its time writing checkpoints.
         groups = sum(len(state.row_groups) for state in snapshot.tables.values())
@@ -338,6 +374,7 @@ class Store:
     def fold(self) -> int:
         """Fold the records that two checkpoints cover; returns the last version folded, or 0."""
         self._require_writable()
+        self.snapshot()  # the history up to it is what tells which records to fold
         covered = checkpoints.versions(self.device)[-CHECKPOINTS_KEPT:]
         last = 0
         while len(covered) == CHECKPOINTS_KEPT:

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ..errors import Closed, Conflict, StorageFull
-from .effects import Delete, DeleteVector, Effect
+from .commit.remap import follow
+from .effects import CloneTable, CreateTag, Delete, DeleteVector, Effect, RestoreTable
 from .failpoints import Failpoint
 from .log.record import CommittedTransaction
 from .page import PageKind
@@ -45,9 +46,13 @@ class Transaction:
         store: The store it commits to.
         base: The snapshot it reads, pinned; unpinned when the transaction ends.
         transaction_id: 32 hexadecimal digits, unique.
+        since: For a transaction that reads no rows, and pins nothing: the version up to which
+            the names in ``base`` are right. By default that of the base.
     """
 
-    def __init__(self, store: Store, base: Snapshot, transaction_id: str) -> None:
+    def __init__(
+        self, store: Store, base: Snapshot, transaction_id: str, *, since: int | None = None
+    ) -> None:
         self._store = store
         self._writers: list[SegmentWriter] = []
         self._row_groups = 0
@@ -60,13 +65,18 @@ class Transaction:
         self.message: str | None = None
         self.author: str | None = None
         self.reads: set[str] | None = None
+        self.relied: set[str] = set()
         self.open = True
-        self._pinned = True
+        self.since = base.version if since is None else since
+        self._pinned = [base.version] if since is None else []
 
     def add(self, operation: str, *effects: Effect) -> None:
         """Apply effects to what this transaction sees and will commit."""
         if not self.open:
             raise Closed("the transaction has ended")
+        for effect in effects:
+            if isinstance(effect, CloneTable | RestoreTable | CreateTag):
+                self._keep(effect.version)
         self._statements += 1
         # Overlay stamps lie beyond any version, so that caches keyed by a table's last change
         # never take pending rows for committed ones.
@@ -76,6 +86,12 @@ class Transaction:
         self.effects.extend(effects)
         if operation not in self.operations:
             self.operations.append(operation)
+
+    def _keep(self, version: int) -> None:
+        """Pin a version that the record will refer to, until reclaim sees it in the record."""
+        self._store.pins.pin(version)
+        self._pinned.append(version)
+        self._store.require_kept(version)
 
     def add_blind(self, operation: str, *effects: Effect) -> None:
         """Add effects that nothing in this transaction will read before it commits."""
@@ -90,11 +106,7 @@ class Transaction:
         vectors = {g: DeleteVector.of(p) for g, p in positions.items() if p.size}
         if not vectors:
             return
-        if sum(len(v.payload or b"") for v in vectors.values()) > DELETE_INLINE_BYTES_MAX:
-            writer = self.writer()
-            for vector in vectors.values():
-                vector.page = writer.append(vector.payload or b"", PageKind.DELETE_VECTOR)
-                vector.payload = None
+        self._place(vectors)
         self.add(operation, Delete(table, vectors))
 
     def next_row_group_id(self) -> str:
@@ -118,6 +130,10 @@ class Transaction:
         """Note that a table was read; matters to serializable transactions only."""
         if self.reads is not None:
             self.reads.add(table)
+
+    def rely_on(self, table: str) -> None:
+        """Let the commit fail if others have changed a table, as foreign keys need it."""
+        self.relied.add(table)
 
     def savepoint(self) -> Savepoint:
         """Remember the present state."""
@@ -151,9 +167,7 @@ class Transaction:
             self._store.snapshot()  # what it says rests on what it read: that must be durable
             return self.base.version
         try:
-            self._store.pages.sync(self._writers)
-            self._store.environment.reach(Failpoint.PAGES_SYNCED)
-            version = self._store.commit(self)
+            version = self._commit()
         except (Conflict, StorageFull):
             self.rollback()
             raise
@@ -168,6 +182,27 @@ class Transaction:
         self._unpin()
         return version
 
+    def _commit(self) -> int:
+        """Commit; where maintenance was faster, once more with what it moved."""
+        while True:
+            self._store.pages.sync(self._writers)
+            self._store.environment.reach(Failpoint.PAGES_SYNCED)
+            try:
+                return self._store.commit(self)
+            except Conflict:
+                followed = follow(self._store, self, self._place)
+                if followed is None:
+                    raise
+                self.effects = followed
+
+    def _place(self, vectors: Mapping[str, DeleteVector]) -> None:
+        """Move delete vectors to pages where they are too large for a record."""
+        if sum(len(v.payload or b"") for v in vectors.values()) > DELETE_INLINE_BYTES_MAX:
+            writer = self.writer()
+            for vector in vectors.values():
+                vector.page = writer.append(vector.payload or b"", PageKind.DELETE_VECTOR)
+                vector.payload = None
+
     def rollback(self) -> None:
         """Forget everything. Ending twice is allowed."""
         self._abandon(keep=False)
@@ -181,6 +216,5 @@ class Transaction:
         self._unpin()
 
     def _unpin(self) -> None:
-        if self._pinned:
-            self._pinned = False
-            self._store.pins.unpin(self.base.version)
+        while self._pinned:
+            self._store.pins.unpin(self._pinned.pop())

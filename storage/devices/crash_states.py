@@ -5,6 +5,7 @@ The model, after ALICE and BOB (what file systems promise, not what one of them 
 - the failure comes after any call, or in the middle of it;
 - what was appended and not synced is lost, kept, kept in any subset, torn at a sector or at any
   byte, or zero where the size grew before the blocks were written;
+- of what was punched, any sector is zero or as it was, until the file is synced;
 - a name that was made or removed is there or not, independently of the content and of every
   other name, until its folder was synced.
 
@@ -27,6 +28,7 @@ from .recording_device import (
     Create,
     Link,
     Mark,
+    Punch,
     Stage,
     Sync,
     SyncDirectory,
@@ -64,22 +66,28 @@ class CrashState:
 
 @dataclass(slots=True)
 class _File:
-    """An inode: what is durable of it, and what was appended since."""
+    """An inode: what is durable of it, and what was appended and punched since."""
 
     durable: bytes = b""
     pending: list[bytes] = field(default_factory=list)
+    punched: list[tuple[int, int]] = field(default_factory=list)
     digest: bytes = b""
 
     @property
-    def whole(self) -> bytes:
+    def appended(self) -> bytes:
+        """Content with everything that was appended and nothing that was punched."""
         return b"".join((self.durable, *self.pending))
+
+    @property
+    def whole(self) -> bytes:
+        return zeroed(self.appended, self.punched)
 
     @property
     def pending_bytes(self) -> int:
         return sum(map(len, self.pending))
 
     def sync(self) -> None:
-        self.durable, self.pending, self.digest = self.whole, [], b""
+        self.durable, self.pending, self.punched, self.digest = self.whole, [], [], b""
 
     def durable_digest(self) -> bytes:
         self.digest = self.digest or xxhash.xxh3_128_digest(self.durable)
@@ -133,6 +141,10 @@ class Disk:
                 self._history(name).append(file)
             case Unlink(name):
                 self._history(name).append(None)
+            case Punch(name, ranges):
+                seen = self._history(name)[-1]
+                if seen is not None:
+                    self._files[seen].punched.extend(ranges)
             case SyncDirectory(folder):
                 kept = {n: h[-1:] for n, h in self._folders.get(folder, {}).items()}
                 self._folders[folder] = {n: h for n, h in kept.items() if h != [None]}
@@ -157,18 +169,20 @@ class Disk:
         yield self.durable()
         open_names = {n: list(dict.fromkeys(h)) for n, h in self._names() if len(h) > 1}
         reachable = {f for _, h in self._names() for f in h}
-        open_files = {f: i for f, i in self._files.items() if i.pending and f in reachable}
+        unsettled = {f: i for f, i in self._files.items() if f in reachable}
+        open_files = {f: i for f, i in unsettled.items() if i.pending or i.punched}
         if not open_names and not open_files:
             return
         durable: Choice = {n: h[0] for n, h in self._names()}
         visible: Choice = {n: h[-1] for n, h in self._names()}
+        fills = _FILLS_PUNCHED if any(i.punched for i in open_files.values()) else _FILLS
         for names in self._name_choices(durable, visible, open_names):
-            for fill, content in _FILLS.items():
+            for fill, content in fills.items():
                 contents = {f: content(file) for f, file in open_files.items()}
                 yield self._state(names, contents, f"names {_difference(names, visible)}, {fill}")
         whole = {f: file.whole for f, file in open_files.items()}
         for number, file in open_files.items():
-            for torn, bytes_left in _torn(file, random):
+            for torn, bytes_left in (*_torn(file, random), *_torn_punches(file, random)):
                 yield self._state(visible, {**whole, number: bytes_left}, torn)
         for _ in range(samples):
             names = durable | {n: random.choice(h) for n, h in open_names.items()}
@@ -215,11 +229,24 @@ class Disk:
         return CrashState(files, digest.digest(), how)
 
 
-_FILLS: Mapping[str, Callable[[_File], bytes]] = {
+_FILLS: dict[str, Callable[[_File], bytes]] = {
     "unsynced bytes lost": lambda file: file.durable,
     "unsynced bytes kept": lambda file: file.whole,
     "unsynced bytes zero": lambda file: file.durable + bytes(file.pending_bytes),
 }
+_FILLS_PUNCHED = _FILLS | {
+    "unsynced bytes kept, punches undone": lambda file: file.appended,
+    "unsynced bytes lost, punches done": lambda file: zeroed(file.durable, file.punched),
+}
+
+
+def zeroed(content: bytes, ranges: Iterable[tuple[int, int]]) -> bytes:
+    """Content with zeros in some ranges, as far as it reaches."""
+    changed = bytearray(content)
+    for offset, length in ranges:
+        end = min(offset + length, len(changed))
+        changed[offset:end] = bytes(max(0, end - offset))
+    return bytes(changed)
 
 
 def _difference(names: Choice, visible: Choice) -> str:
@@ -232,6 +259,8 @@ def _torn(file: _File, random: Random) -> Iterator[tuple[str, bytes]]:
 
     Tears of an earlier append are those of the cut before.
     """
+    if not file.pending:
+        return
     if len(file.pending) <= SUBSETS_OF_MAX:
         subsets = list(itertools.product((False, True), repeat=len(file.pending)))
     else:
@@ -252,6 +281,21 @@ def _torn(file: _File, random: Random) -> Iterator[tuple[str, bytes]]:
         yield f"the last append is zero up to byte {at}", before + bytes(at) + last[at:]
 
 
+def _torn_punches(file: _File, random: Random) -> Iterator[tuple[str, bytes]]:
+    """Contents in which only some of the punches are there, or the last one ends early."""
+    if not file.punched:
+        return
+    content = file.appended
+    for _ in range(4):
+        done = [punch for punch in file.punched if random.random() < 0.5]
+        yield f"of the punches, {done} done", zeroed(content, done)
+    *before, (offset, length) = file.punched
+    for _ in range(4):
+        start = offset + SECTOR_BYTES * random.randrange(length // SECTOR_BYTES)
+        done = [*before, (start, random.randrange(offset + length - start + 1))]
+        yield f"of the punches, {done} done", zeroed(content, done)
+
+
 def _scattered(file: _File, random: Random) -> bytes:
     """Content of which any sector is there or zero, up to any size that the file had."""
     fate = random.random()
@@ -261,6 +305,11 @@ def _scattered(file: _File, random: Random) -> bytes:
         return file.whole
     whole = bytearray(file.whole)
     start = len(file.durable)
+    for offset, length in file.punched:
+        for sector in range(offset, min(offset + length, start), SECTOR_BYTES):
+            if random.random() < 0.5:
+                undone = slice(sector, min(sector + SECTOR_BYTES, offset + length, start))
+                whole[undone] = file.durable[undone]
     lost = random.random()
     for sector in range(start - start % SECTOR_BYTES, len(whole), SECTOR_BYTES):
         if random.random() < lost:

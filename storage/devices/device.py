@@ -15,9 +15,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
-HOLD_BYTES_MAX: Final = 64
+HOLD_BYTES_MAX: Final = 64 << 10
 """Bytes that a hold's content may have."""
 
 
@@ -86,8 +87,56 @@ class Hold(Protocol):
         ...
 
 
+class Turn(Protocol):
+    """Something that processes had better do one after another, and what the last one said of it.
+
+    Advice only: who is stopped keeps the turn, so that others must be able to go on without it,
+    and what is said may be older than the power failure before. The turn ends with its process.
+    """
+
+    def take(self) -> bool:
+        """Take the turn; False when somebody else has it.
+
+        Raises:
+            Unavailable: The device failed.
+        """
+        ...
+
+    def give(self) -> None:
+        """Give the turn back."""
+        ...
+
+    def say(self, content: bytes) -> None:
+        """Say something to those who wait; only for who has the turn.
+
+        Raises:
+            Unavailable: The device failed.
+        """
+        ...
+
+    def said(self) -> bytes:
+        """What was said last; empty when nothing was, or when it is just being said.
+
+        Raises:
+            Unavailable: The device failed.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release it, and with it the turn. Closing twice is allowed."""
+        ...
+
+
 class Device(Protocol):
     """Flat files under slash-separated names."""
+
+    def turn(self, name: str) -> Turn | None:
+        """Take part in turns, such as ``commit/turn``; None where there is no way to.
+
+        Raises:
+            Unavailable: The device failed.
+        """
+        ...
 
     def hold(self, name: str, content: bytes) -> Hold:
         """Say something to everybody who uses the store, for as long as this process lives.
@@ -135,6 +184,8 @@ class Device(Protocol):
     def map(self, name: str, offset: int, length: int) -> memoryview:
         """Return a read-only view of part of a file, without a copy where possible.
 
+        What it shows stays as it is, whatever is removed or punched meanwhile.
+
         Raises:
             FileNotFoundError: No such name.
             EOFError: The file ends before ``offset + length``.
@@ -155,6 +206,24 @@ class Device(Protocol):
 
     def unlink(self, name: str) -> None:
         """Remove a name; missing names are ignored. Views that are open stay valid."""
+        ...
+
+    def punch(self, name: str, ranges: Sequence[tuple[int, int]]) -> int | None:
+        """Give back the room of parts of a file, which read as zeros from then on.
+
+        A power failure may undo any of it. A file that is missing, or that somebody looks at, has
+        no room to give back.
+
+        Args:
+            name: The file.
+            ranges: Offset and length of each part, both multiples of a page's alignment.
+
+        Returns:
+            Bytes given back; None where the device can never do it.
+
+        Raises:
+            Unavailable: The device failed; any of it may have been done.
+        """
         ...
 
     def sync_directory(self, folder: str) -> None:

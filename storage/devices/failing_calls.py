@@ -36,7 +36,7 @@ class Fault(Enum):
 _WRITES = frozenset({"writev", "pwrite"})
 # What a full device may refuse: whatever takes room, or settles what took it.
 _TAKES_ROOM = frozenset(
-    {"open", "writev", "pwrite", "fsync", "fdatasync", "link", "link_unnamed", "mkdir"}
+    {"open", "writev", "pwrite", "fsync", "fdatasync", "link", "link_unnamed", "mkdir", "punch"}
 )
 
 
@@ -104,6 +104,8 @@ class FailingCalls:
             done = call(*arguments)
             if name == "open":
                 self._close(done)
+            elif name == "map":
+                done.close()
         raise OSError(code, os.strerror(code))
 
 

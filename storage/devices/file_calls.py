@@ -6,8 +6,10 @@ any of these calls fail, and a recorder can note them, without touching the devi
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
+import functools
 import mmap
 import os
 from dataclasses import dataclass, fields, replace
@@ -37,6 +39,31 @@ def _link_unnamed(descriptor: int, folder: int, name: str) -> None:
     os.link(f"/proc/self/fd/{descriptor}", name, dst_dir_fd=folder, follow_symlinks=True)
 
 
+_KEEP_SIZE_AND_PUNCH = 0x01 | 0x02  # FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE
+
+
+@functools.cache
+def _fallocate() -> Callable[[int, int, int, int], int] | None:
+    """fallocate(2) with offsets of 64 bits, None where the system has none."""
+    library = ctypes.CDLL(None, use_errno=True)
+    for name in ("fallocate64", "fallocate"):
+        call = getattr(library, name, None)
+        if call is not None:
+            call.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+            found: Callable[[int, int, int, int], int] = call
+            return found
+    return None
+
+
+def _punch(descriptor: int, offset: int, length: int) -> None:
+    # The os module has posix_fallocate only, which cannot give room back.
+    fallocate = _fallocate()
+    if fallocate is None:
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+    if fallocate(descriptor, _KEEP_SIZE_AND_PUNCH, offset, length):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
 def _map(descriptor: int) -> mmap.mmap:
     return mmap.mmap(descriptor, 0, prot=mmap.PROT_READ)
 
@@ -64,6 +91,7 @@ class FileCalls:
         utime: Path; sets its times to now.
         map: Descriptor -> read-only mapping of the whole file.
         flock: Descriptor, operation.
+        punch: Descriptor, offset, length; gives the room of that part of a file back.
     """
 
     open: Callable[[str, int, int], int] = os.open
@@ -84,6 +112,7 @@ class FileCalls:
     utime: Callable[[str], None] = os.utime
     map: Callable[[int], mmap.mmap] = _map
     flock: Callable[[int, int], None] = fcntl.flock
+    punch: Callable[[int, int, int], None] = _punch
 
     def repeating_interrupted(self) -> FileCalls:
         """The same calls, repeated when a signal interrupts them, where that is right.

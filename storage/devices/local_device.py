@@ -9,23 +9,27 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import secrets
 import stat
-import threading
 from typing import TYPE_CHECKING
 
 from ...errors import NotAStore, OutcomeUnknown, StorageFull, Unavailable
 from .file_calls import NO_ROOM, SYSTEM_CALLS, FileCalls, read_failure, write_failure
 from .local_hold import LocalHold, held
+from .local_turn import LocalTurn
+from .mappings import Mappings
 from .unnamed_file import STAGING, Folders, UnnamedFile
 
 if TYPE_CHECKING:
-    import mmap
+    from collections.abc import Sequence
     from pathlib import Path
 
 _STORE_FILE = "store.json"
 FOLDERS = (
+    "commit",
+    "commit/offers",
     "log",
     "log/boundary",
     "log/bundles",
@@ -41,6 +45,9 @@ _FOREIGN_ALLOWED = frozenset({"lost+found"})  # a new file system is a place for
 _MAPS_MAX = 256  # every mapping holds a descriptor, and processes often may have 1,024 of them
 _IOV_MAX = 512  # buffers one writev takes; POSIX promises 16, Linux and macOS give 1024
 _READ_BYTES_MAX = 1 << 30  # one read(2) gives 2 GiB at most
+_BLOCK_BYTES = 512  # the unit of st_blocks, whatever the file system's own
+_PUNCHED_BYTES_MIN = 16 << 10  # less is not worth a look: file systems note extents in blocks
+_NO_HOLES = frozenset({errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.ENODEV, errno.ENOLCK})
 # Failures that say something of the machine at the moment, and nothing of the path.
 _PASSING = frozenset(
     {errno.EIO, errno.EINTR, errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
@@ -173,12 +180,13 @@ class LocalDevice:
     ) -> None:
         self._root = root
         self._extra_folders = extra_folders
-        self._maps_max = _MAPS_MAX if maps_max is None else maps_max
         self._prefix = str(root)
         self._calls = calls.repeating_interrupted()
         self._folders = Folders(self._calls, self._prefix)
-        self._maps: dict[str, mmap.mmap] = {}
-        self._maps_lock = threading.Lock()
+        kept_max = _MAPS_MAX if maps_max is None else maps_max
+        self._mappings = Mappings(self._calls, self._prefix, kept_max)
+        self._has_holes = True
+        self._punched: dict[str, int] = {}
         try:
             found = self._status(self._prefix)
             if found is not None and not stat.S_ISDIR(found.st_mode):
@@ -279,6 +287,9 @@ class LocalDevice:
         if not atomic:
             raise NotAStore(f"the file system of {self._root} has no atomic link")
 
+    def turn(self, name: str) -> LocalTurn:
+        return LocalTurn(self._calls, f"{self._prefix}/{name}")
+
     def hold(self, name: str, content: bytes) -> LocalHold:
         return LocalHold(self._calls, self._prefix, self._folders, name, content)
 
@@ -323,35 +334,40 @@ class LocalDevice:
             raise read_failure(error, name) from error
 
     def map(self, name: str, offset: int, length: int) -> memoryview:
-        if length == 0:
-            return memoryview(b"")
-        mapped = self._maps.get(name)
-        if mapped is None or len(mapped) < offset + length:
-            mapped = self._remap(name, offset + length)
-        return memoryview(mapped)[offset : offset + length].toreadonly()
+        return self._mappings.view(name, offset, length)
 
-    def _remap(self, name: str, needed: int) -> mmap.mmap:
-        with self._maps_lock:
-            try:
-                mapped = self._map_whole(name, needed)
-            except FileNotFoundError:
-                raise
-            except OSError as error:
-                raise read_failure(error, name) from error
-            # An older, shorter map is dropped here and freed with its last view.
-            self._maps.pop(name, None)
-            self._maps[name] = mapped
-            if len(self._maps) > self._maps_max:
-                del self._maps[next(iter(self._maps))]
-            return mapped
-
-    def _map_whole(self, name: str, needed: int) -> mmap.mmap:
-        descriptor = self._calls.open(f"{self._prefix}/{name}", os.O_RDONLY | os.O_CLOEXEC, 0)
+    def punch(self, name: str, ranges: Sequence[tuple[int, int]]) -> int | None:
+        if not self._has_holes:
+            return None
         try:
-            # Checked before mapping: touching pages beyond the end would kill the process.
-            if self._calls.fstat(descriptor).st_size < needed:
-                raise EOFError(f"{name} is shorter than {needed} bytes")
-            return self._calls.map(descriptor)
+            return self._punch(name, ranges)
+        except (FileNotFoundError, BlockingIOError):
+            return 0  # it is gone, or somebody looks at it
+        except OSError as error:
+            if error.errno in _NO_HOLES:
+                self._has_holes = False
+                return None
+            if error.errno in NO_ROOM:
+                return 0  # to note a hole takes room too
+            raise Unavailable(f"{name} cannot give room back: {error.strerror}") from error
+
+    def _punch(self, name: str, ranges: Sequence[tuple[int, int]]) -> int:
+        unneeded = sum(length for _, length in ranges)
+        # Blocks larger than a page, or compressed ones, do not tell what was done before.
+        if self._punched.get(name) == unneeded:
+            return 0
+        descriptor = self._calls.open(f"{self._prefix}/{name}", os.O_WRONLY | os.O_CLOEXEC, 0)
+        try:
+            before = self._calls.fstat(descriptor)
+            allocated = before.st_blocks * _BLOCK_BYTES
+            if allocated <= before.st_size - unneeded + _PUNCHED_BYTES_MIN:
+                return 0
+            self._calls.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for offset, length in ranges:
+                self._calls.punch(descriptor, offset, length)
+            self._punched[name] = unneeded
+            after = self._calls.fstat(descriptor)
+            return max(0, allocated - after.st_blocks * _BLOCK_BYTES)
         finally:
             with contextlib.suppress(OSError):
                 self._calls.close(descriptor)
@@ -376,8 +392,8 @@ class LocalDevice:
         return self._stat(name).st_size
 
     def unlink(self, name: str) -> None:
-        with self._maps_lock:
-            self._maps.pop(name, None)
+        self._mappings.forget(name)
+        self._punched.pop(name, None)
         try:
             self._calls.unlink(f"{self._prefix}/{name}")
         except FileNotFoundError:
@@ -411,6 +427,5 @@ class LocalDevice:
         return self._stat(name).st_mtime
 
     def close(self) -> None:
-        with self._maps_lock:
-            self._maps.clear()
+        self._mappings.close()
         self._folders.close()

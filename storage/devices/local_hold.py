@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import struct
 import zlib
 from typing import TYPE_CHECKING
 
@@ -22,25 +23,30 @@ if TYPE_CHECKING:
     from .file_calls import FileCalls
     from .unnamed_file import Folders
 
-# checksum, length, content, zeros: of one size always, so that an update is one write
-_CHECKSUM_BYTES = 4
-_RECORD_BYTES = _CHECKSUM_BYTES + 1 + HOLD_BYTES_MAX
+# checksum of all that follows, length, content; what a longer one left behind it means nothing
+_CHECKSUM = struct.Struct("<I")
+_LENGTH = struct.Struct("<I")
+_CONTENT_AT = _CHECKSUM.size + _LENGTH.size
 _READS_MAX = 100
 
 
-def _encode(content: bytes) -> bytes:
+def encode(content: bytes) -> bytes:
+    """What is written at the beginning of the file, in one write."""
     if len(content) > HOLD_BYTES_MAX:
         raise ValueError(f"a hold takes {HOLD_BYTES_MAX} bytes, not {len(content)}")
-    body = bytes([len(content)]) + content.ljust(HOLD_BYTES_MAX, b"\0")
-    return zlib.crc32(body).to_bytes(_CHECKSUM_BYTES, "little") + body
+    body = _LENGTH.pack(len(content)) + content
+    return _CHECKSUM.pack(zlib.crc32(body)) + body
 
 
-def _decode(record: bytes) -> bytes | None:
-    """Content of a hold's file, None when its bytes are not those of one write."""
-    checksum, body = record[:_CHECKSUM_BYTES], record[_CHECKSUM_BYTES:]
-    if len(record) != _RECORD_BYTES or zlib.crc32(body) != int.from_bytes(checksum, "little"):
+def decode(record: bytes) -> bytes | None:
+    """Content of a file, None when its bytes are not those of one write."""
+    if len(record) < _CONTENT_AT:
         return None
-    return body[1 : 1 + body[0]]
+    end = _CONTENT_AT + _LENGTH.unpack_from(record, _CHECKSUM.size)[0]
+    if len(record) < end:
+        return None
+    body = record[_CHECKSUM.size : end]
+    return body[_LENGTH.size :] if zlib.crc32(body) == _CHECKSUM.unpack_from(record)[0] else None
 
 
 class LocalHold:
@@ -63,7 +69,7 @@ class LocalHold:
     def __init__(
         self, calls: FileCalls, root: str, folders: Folders, name: str, content: bytes
     ) -> None:
-        record = _encode(content)
+        record = encode(content)
         self._calls = calls
         self._path = f"{root}/{name}"
         try:
@@ -97,7 +103,7 @@ class LocalHold:
 
     def update(self, content: bytes) -> None:
         """Say something else instead, in one write."""
-        record = _encode(content)
+        record = encode(content)
         try:
             self._write(record)
         except OSError as error:
@@ -146,7 +152,7 @@ def _examine(calls: FileCalls, path: str) -> bytes | None:
         except BlockingIOError:
             for _ in range(_READS_MAX):
                 # A read may meet the middle of an update.
-                content = _decode(calls.pread(descriptor, _RECORD_BYTES + 1, 0))
+                content = decode(calls.pread(descriptor, _CONTENT_AT + HOLD_BYTES_MAX, 0))
                 if content is not None:
                     return content
             raise Unavailable(f"{path} is held, but for what cannot be read") from None

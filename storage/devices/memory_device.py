@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .device import HOLD_BYTES_MAX
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 
@@ -70,6 +71,40 @@ class _MemoryHold:
         self._device._say(self._name, None)
 
 
+@dataclass(slots=True)
+class _SharedTurn:
+    """What the stores that share a device know of a turn."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    said: bytes = b""
+
+
+class _MemoryTurn:
+    __slots__ = ("_mine", "_shared")
+
+    def __init__(self, shared: _SharedTurn) -> None:
+        self._shared = shared
+        self._mine = False
+
+    def take(self) -> bool:
+        self._mine = self._mine or self._shared.lock.acquire(blocking=False)
+        return self._mine
+
+    def give(self) -> None:
+        if self._mine:
+            self._mine = False
+            self._shared.lock.release()
+
+    def say(self, content: bytes) -> None:
+        self._shared.said = content
+
+    def said(self) -> bytes:
+        return self._shared.said
+
+    def close(self) -> None:
+        self.give()
+
+
 class MemoryDevice:
     """Files in a dictionary.
 
@@ -84,6 +119,7 @@ class MemoryDevice:
         for name, content in (files or {}).items():
             self._add(name, content)
         self._holds: dict[str, bytes] = {}
+        self._turns: defaultdict[str, _SharedTurn] = defaultdict(_SharedTurn)
         self._lock = threading.Lock()
 
     def _add(self, name: str, content: bytearray | bytes) -> None:
@@ -99,6 +135,9 @@ class MemoryDevice:
                 self._holds.pop(name, None)
             else:
                 self._holds[name] = content
+
+    def turn(self, name: str) -> _MemoryTurn:
+        return _MemoryTurn(self._turns[name])
 
     def hold(self, name: str, content: bytes) -> _MemoryHold:
         if name in self._holds:
@@ -167,6 +206,21 @@ class MemoryDevice:
             self._files.pop(name, None)
             folder, _, base = name.rpartition("/")
             self._folders[folder].discard(base)
+
+    def punch(self, name: str, ranges: Sequence[tuple[int, int]]) -> int | None:
+        freed = 0
+        with self._lock:
+            content = self._files.get(name)
+            if content is None:
+                return 0
+            if isinstance(content, bytes):
+                content = self._files[name] = bytearray(content)
+            for offset, length in ranges:
+                zeros = bytes(len(content[offset : offset + length]))
+                if content[offset : offset + length] != zeros:
+                    content[offset : offset + length] = zeros
+                    freed += length
+        return freed
 
     def sync_directory(self, folder: str) -> None:
         """Nothing to do."""

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from .memory_device import MemoryDevice
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from .device import AppendFile, Device, Hold, StagedFile
+    from .device import AppendFile, Device, Hold, StagedFile, Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +74,14 @@ class Unlink:
 
 
 @dataclass(frozen=True, slots=True)
+class Punch:
+    """Parts of a file became zeros; what was there may still come back."""
+
+    name: str
+    ranges: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class SyncDirectory:
     """The names in a folder are durable as they are."""
 
@@ -87,7 +95,7 @@ class Mark:
     text: str
 
 
-Call = Create | Append | Sync | Stage | Link | Adopt | Unlink | SyncDirectory | Mark
+Call = Create | Append | Sync | Stage | Link | Adopt | Unlink | Punch | SyncDirectory | Mark
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +168,34 @@ def _go_ahead(_call: str) -> None:
     """Nothing happens before a call."""
 
 
+class _RecordedTurn:
+    """A turn: nothing rests on it, so there is nothing to record, but it can be waited for."""
+
+    __slots__ = ("_device", "_inner")
+
+    def __init__(self, device: RecordingDevice, inner: Turn) -> None:
+        self._device = device
+        self._inner = inner
+
+    def take(self) -> bool:
+        self._device.before("take")
+        return self._inner.take()
+
+    def give(self) -> None:
+        self._inner.give()  # also when its process is killed
+
+    def say(self, content: bytes) -> None:
+        self._device.before("say")
+        self._inner.say(content)
+
+    def said(self) -> bytes:
+        self._device.before("said")
+        return self._inner.said()
+
+    def close(self) -> None:
+        self._inner.close()
+
+
 class RecordingDevice:
     """Records the calls to another device.
 
@@ -195,6 +231,10 @@ class RecordingDevice:
     def _number(self) -> int:
         self._numbers += 1
         return self._numbers
+
+    def turn(self, name: str) -> Turn | None:
+        inner = self._inner.turn(name)
+        return None if inner is None else _RecordedTurn(self, inner)
 
     def hold(self, name: str, content: bytes) -> Hold:
         self.before("hold")
@@ -243,6 +283,14 @@ class RecordingDevice:
         with self.lock:
             self._inner.unlink(name)
             self.record(Unlink(name))
+
+    def punch(self, name: str, ranges: Sequence[tuple[int, int]]) -> int | None:
+        self.before("punch")
+        with self.lock:
+            freed = self._inner.punch(name, ranges)
+            if freed:
+                self.record(Punch(name, tuple(ranges)))
+            return freed
 
     def sync_directory(self, folder: str) -> None:
         self.before("sync_directory")

@@ -1,4 +1,4 @@
-"""The care of a striped device: what is lost, finding and repairing rot, replacing a child."""
+"""The care of a striped device: finding what is rotten or missing, and making it good."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ...errors import Corrupt, Denied, InvalidRequest, Unavailable
+from ...errors import Corrupt, Denied, Unavailable
+from ..page import segment_name
+from ..pins import held_segments
 from .local_device import FOLDERS
-from .membership import DEVICE_FILE, EPOCHS, identify_child, join_child, open_child
-from .replica import SEGMENTS, publish_copy, unseal
-from .stripes import file_key, pack_header
+from .striping.replica import SEGMENTS, publish_copy, remove_file, unseal
+from .striping.stripes import file_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from .device import Device
-    from .erasure import Words
     from .striped_device import StripedDevice
-    from .stripes import Stripe
 
-    Progress = Callable[[int, int], None]
+    Progress = Callable[[str, int, int], None]
+    Pace = Callable[[int], None]
 
 _FAILURES = (OSError, EOFError, Unavailable, Denied)
-# What is no part of the store's content: derived, of one process, or of one child.
-_APART = {"hot", "tmp", "pins", SEGMENTS, EPOCHS}
-_REPLICATED = ("", *(folder for folder in FOLDERS if folder not in _APART))
+_STORE_FILE = "store.json"
+# The others hold what is derived, of one process, or of one child.
+_REPLICATED = tuple(folder for folder in FOLDERS if folder.partition("/")[0] == "log")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +35,21 @@ class ChildStatus:
 
     Attributes:
         index: Which one.
-        path: Where it lies, None when that is not known.
-        live: False when it is lost: nothing is written to it until it is rebuilt.
+        path: Where it lies or was last, None when that is not known.
+        state: ``live``; ``outdated`` when it is there, but the others went on without it; or
+            ``missing``. Nothing is written to those that are not live until they are rebuilt.
+        decides: True of the one on which names are taken first.
     """
 
     index: int
     path: Path | None
-    live: bool
+    state: str
+    decides: bool
+
+    @property
+    def live(self) -> bool:
+        """True when it holds what it should and is written to."""
+        return self.state == "live"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +71,17 @@ class Damage:
 
 def status(device: StripedDevice) -> tuple[ChildStatus, ...]:
     """State of every child, by index."""
-    device.refresh()
-    live = device.live()
+    members = device.members
+    members.look()
+    live = members.live()
+
+    def state_of(index: int) -> str:
+        if index in live:
+            return "live"
+        return "outdated" if index in members and members.is_there(index) else "missing"
+
     return tuple(
-        ChildStatus(index, device.paths.get(index), index in live)
+        ChildStatus(index, members.place(index), state_of(index), index == live[0])
         for index in range(device.devices.children)
     )
 
@@ -76,53 +91,83 @@ def scrub(
     *,
     repair: bool = True,
     after: str = "",
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress | None = None,
+    pace: Pace | None = None,
 ) -> Iterator[Damage]:
     """Read every copy and every unit, and make good what is wrong.
 
-    A file that is being written elsewhere may be found short on some children; making that
-    good is harmless, but leaves the rest of its strip there to the next scrub.
+    What is wrong in a segment that a process may still append to is reported and left to a later
+    scrub: its writer goes on in the very files that a repair would replace.
 
     Args:
         device: The device.
         repair: False only reports.
         after: Go on behind this file, where an earlier scrub was stopped.
-        progress: Called with each file's name once it is done, files done and files in all.
+        progress: Called with each file's name once it is done, bytes done and bytes in all.
+        pace: Called with the bytes that were just read; may wait.
     """
-    device.refresh()
+    device.members.refresh()
     names = [name for name in file_names(device) if name > after]
-    for done, name in enumerate(names, 1):
-        try:
+    sizes = {name: _stored_bytes(device, name) for name in names}
+    done, total = 0, sum(sizes.values())
+    spend = pace or _at_once
+    for name in names:
+        with contextlib.suppress(FileNotFoundError):  # removed meanwhile
             if name.startswith(f"{SEGMENTS}/"):
-                yield from _scrub_segment(device, name, repair=repair)
+                yield from _scrub_segment(device, name, repair=repair, pace=spend)
             else:
                 yield from _scrub_copies(device, name, repair=repair)
-        except FileNotFoundError:
-            pass  # removed meanwhile
+                spend(sizes[name])
+        done += sizes[name]
         if progress is not None:
-            progress(name, done, len(names))
+            progress(name, done, total)
+
+
+def _at_once(_bytes_read: int) -> None:
+    """Nobody else wants the disks."""
+
+
+def _stored_bytes(device: StripedDevice, name: str) -> int:
+    """About how many bytes all children together have of a file."""
+    live = device.members.live()
+    for index in live:
+        with contextlib.suppress(*_FAILURES):
+            return device.members[index].size(name) * len(live)
+    return 0
 
 
 def file_names(device: StripedDevice) -> list[str]:
     """Names of all files that are on more than one child, sorted."""
-    folders = set(FOLDERS)
     # A copy that is left behind on one child only is to be found too.
     found = {f"{SEGMENTS}/{name}" for name in device.list(SEGMENTS)}
+    for index in device.members.live():
+        found |= small_file_names(device.members[index])
+    return sorted(found)
+
+
+def small_file_names(child: Device) -> set[str]:
+    """Names of what a child holds whole."""
+    found: set[str] = set()
+    with contextlib.suppress(*_FAILURES):
+        if child.exists(_STORE_FILE):
+            found.add(_STORE_FILE)
     for folder in _REPLICATED:
-        prefix = f"{folder}/" if folder else ""
-        for index in device.live():
-            with contextlib.suppress(*_FAILURES):
-                found |= {prefix + name for name in device.children[index].list(folder)}
-    return sorted(found - folders - {DEVICE_FILE, EPOCHS})
+        with contextlib.suppress(*_FAILURES):
+            found |= {f"{folder}/{name}" for name in child.list(folder)}
+    return found - set(FOLDERS)
+
+
+# Small files
 
 
 def _scrub_copies(device: StripedDevice, name: str, *, repair: bool) -> Iterator[Damage]:
-    live = device.live()
+    members = device.members
+    live = members.live()
     contents: dict[int, bytes] = {}
     wrong: dict[int, str] = {}
     for index in live:
         try:
-            contents[index] = unseal(device.children[index].read(name), name)
+            contents[index] = unseal(members[index].read(name), name)
         except FileNotFoundError:
             wrong[index] = "the copy is missing"
         except (*_FAILURES, Corrupt):
@@ -133,124 +178,104 @@ def _scrub_copies(device: StripedDevice, name: str, *, repair: bool) -> Iterator
         for index, what in wrong.items():
             yield Damage(name, index, what, repaired=False)
         return
+    decided = live[0] in contents
     content = contents[next(index for index in live if index in contents)]
     for index, copy in contents.items():
         if copy != content:
             wrong[index] = "the copy is another file than the one that decides"
     for index, what in wrong.items():
-        yield Damage(name, index, what, repair and _replace_copy(device, index, name, content))
-
-
-def _replace_copy(device: StripedDevice, index: int, name: str, content: bytes) -> bool:
-    return device.attempt(index, lambda child: _replace_sealed(child, name, content)) is not None
-
-
-def _replace_sealed(device: Device, name: str, content: bytes) -> bool:
-    device.unlink(name)
-    return publish_copy(device, name, content)
-
-
-def _scrub_segment(device: StripedDevice, name: str, *, repair: bool) -> Iterator[Damage]:
-    if device.is_open(name):
-        return  # its strips grow at this moment; a later scrub sees it whole
-    key = file_key(name)
-    numbers = {device.child_of(key, n): n for n in range(device.devices.children)}
-    live = device.live()
-    stripes = device.stripes(name)
-    bad: dict[int, int] = {}
-    hopeless = False
-    for stripe in stripes:
-        sound = [i for i in live if device.stored_unit(name, stripe, numbers[i]) is not None]
-        if len(sound) < device.devices.data:
-            hopeless = True
-        for index in set(live) - set(sound):
-            bad[index] = bad.get(index, 0) + 1
-    for index, units in sorted(bad.items()):
-        repaired = False
-        if repair and not hopeless:
-            strip = rebuilt_strip(device, name, stripes, numbers[index])
-            repaired = device.attempt(index, lambda c, s=strip: _replace(c, name, s)) is not None  # type: ignore[misc]
-        what = f"{units} of {len(stripes)} units are missing or damaged"
+        repaired = repair and _replace_copy(device, index, name, content)
+        if repaired and decided and not members.has(live[0], name):
+            # It was removed meanwhile, from the one that decides last of all.
+            members.attempt(index, lambda child: remove_file(child, name))
+            return
         yield Damage(name, index, what, repaired)
 
 
-def rebuilt_strip(
-    device: StripedDevice, name: str, stripes: Sequence[Stripe], number: int
-) -> bytes:
-    """The strip of one child as it should be, computed from the others where it is not."""
-    key = file_key(name)
-    parts: list[bytes | memoryview] = []
-    for stripe in stripes:
-        unit: Words = device.units(name, stripe, [number])[number]
-        parts += [pack_header(key, stripe, number, unit), unit.data.cast("B")]
-    return b"".join(parts)
+def _replace_copy(device: StripedDevice, index: int, name: str, content: bytes) -> bool:
+    replaced = device.members.attempt(index, lambda child: replace_sealed(child, name, content))
+    return replaced is not None
 
 
-def _replace(device: Device, name: str, content: bytes) -> bool:
-    # Nothing is ever written over: until the new file has the name, the unit counts as missing.
-    staged = device.stage(content)
+def replace_sealed(child: Device, name: str, content: bytes) -> bool:
+    """Give a child a copy of a small file in the place of the one it has."""
+    remove_file(child, name)
+    return publish_copy(child, name, content)
+
+
+# Segments
+
+
+def being_written(device: StripedDevice, name: str) -> bool:
+    """True when a process may still append to a segment.
+
+    Whoever writes one holds it before it exists and lets go for good, so one that is not held
+    stays as it is.
+    """
+    if device.segments.is_open(name):
+        return True
     try:
-        device.unlink(name)
+        return name in {segment_name(number) for number in held_segments(device)}
+    except Unavailable:
+        return True
+
+
+def _scrub_segment(
+    device: StripedDevice, name: str, *, repair: bool, pace: Pace
+) -> Iterator[Damage]:
+    key = file_key(name)
+    children = device.devices.children
+    numbers = {device.segments.child_of(key, n): n for n in range(children)}
+    live = device.members.live()
+    growing = being_written(device, name)  # looked at before the stripes are
+    stripes = device.segments.stripes(name)
+    bad: dict[int, int] = {}
+    hopeless = False
+    for stripe in stripes:
+        sound = [
+            i for i in live if device.segments.stored_unit(name, stripe, numbers[i]) is not None
+        ]
+        lacking = set(live) - set(sound)
+        if growing:
+            lacking = {i for i in lacking if _reaches(device.members[i], name, stripe.strip_end)}
+        elif len(sound) < device.devices.data:
+            hopeless = True
+        for index in lacking:
+            bad[index] = bad.get(index, 0) + 1
+        pace((stripe.strip_end - stripe.strip_offset) * len(live))
+    for index, units in sorted(bad.items()):
+        repaired = False
+        if repair and not hopeless and not growing:
+            strip = device.segments.strip(name, stripes, numbers[index])
+            repaired = replace_strip(device, index, name, strip)
+        what = f"{units} of {len(stripes)} units are missing or damaged"
+        if growing:
+            what += ", in a file that is being written: scrub again later"
+        yield Damage(name, index, what, repaired)
+
+
+def _reaches(child: Device, name: str, end: int) -> bool:
+    """False while a strip may just not have been appended to yet."""
+    try:
+        return child.size(name) >= end
+    except _FAILURES:
+        return True
+
+
+def replace_strip(device: StripedDevice, index: int, name: str, strip: bytes) -> bool:
+    """Give a child in use a strip in the place of the one it has; False when it failed."""
+    replaced = device.members.attempt(index, lambda child: put_strip(child, name, strip))
+    return replaced is not None
+
+
+def put_strip(child: Device, name: str, strip: bytes) -> bool:
+    """Give a child a strip in the place of the one it has."""
+    # Nothing is ever written over: until the new file has the name, the units count as missing.
+    staged = child.stage(strip)
+    try:
+        remove_file(child, name)
         staged.link(name)
     finally:
         staged.discard()
-    device.sync_directory(name.rpartition("/")[0])
+    child.sync_directory(name.rpartition("/")[0])
     return True
-
-
-def rebuild(
-    device: StripedDevice, index: int, path: Path, *, progress: Progress | None = None
-) -> None:
-    """Put an empty directory in the place of a lost child.
-
-    Reads and commits go on meanwhile, those of other processes too. The child joins at the end
-    of the order: it decides nothing until all that were there before it are lost.
-
-    Args:
-        device: The device.
-        index: Of the lost child.
-        path: The directory that takes its place, empty, absent, or of a rebuild that was cut
-            short.
-        progress: Called with files done and files in all.
-
-    Raises:
-        InvalidRequest: The child is not lost.
-        NotAStore: The directory holds something else.
-        Corrupt: What is left does not suffice to compute a file.
-    """
-    device.declare()
-    device.refresh()
-    if index in device.live() or not 0 <= index < device.devices.children:
-        raise InvalidRequest(f"device {index} is not lost")
-    child = open_child(device.devices, path, create=True)
-    try:
-        if identify_child(child) is None and child.exists("store.json"):
-            raise InvalidRequest(f"{path} holds a store of its own", hint="name an empty directory")
-        join_child(child, device.devices, index)
-        names = file_names(device)
-        for done, name in enumerate(names, 1):
-            with contextlib.suppress(FileNotFoundError):
-                _restore(device, child, index, name)
-            if progress is not None:
-                progress(done, len(names))
-    except BaseException:
-        child.close()
-        raise
-    device.join(index, child, path)
-    # What was written between the copy and the new epoch.
-    for _ in scrub(device):
-        pass
-
-
-def _restore(device: StripedDevice, child: Device, index: int, name: str) -> None:
-    """Give a replacement its part of a file, unless it has it."""
-    if not name.startswith(f"{SEGMENTS}/"):
-        content = device.read(name)
-        with contextlib.suppress(*_FAILURES, Corrupt):
-            if unseal(child.read(name), name) == content:
-                return
-        _replace_sealed(child, name, content)
-        return
-    key = file_key(name)
-    number = (index - key) % device.devices.children
-    _replace(child, name, rebuilt_strip(device, name, device.stripes(name), number))

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 import msgpack
 
 from ...errors import Corrupt
-from ..effects import View, Wire
+from ..effects import CatalogEntry, View, Wire
 from ..snapshot import CommitInfo, RowGroupList, Snapshot, TableState
 from .effects_wire import (
     definition_from_wire,
     definition_to_wire,
+    key_run_from_wire,
+    key_run_to_wire,
     row_group_from_wire,
     row_group_to_wire,
     to_wire,
@@ -69,6 +71,7 @@ def encode(snapshot: Snapshot, history: Sequence[CommitInfo], *, store_id: bytes
             state.rows,
             state.changed,
             state.rebased,
+            [key_run_to_wire(run) for run in state.key_runs],
         ]
         for state in snapshot.tables.values()
     ]
@@ -83,6 +86,7 @@ def encode(snapshot: Snapshot, history: Sequence[CommitInfo], *, store_id: bytes
             msgpack.packb(commits),
             snapshot.catalog_version,
             dict(snapshot.tags),
+            [to_wire(entry)[1:] for entry in snapshot.entries.values()],
         ]
     )
     base = (snapshot.version, snapshot.record_hash)
@@ -116,6 +120,7 @@ def decode(content: bytes, *, store_id: bytes, name: str) -> tuple[Snapshot, byt
         schemas, tables, views, commits = wire[:4]
         catalog_version = int(str(wire[4]))
         tags = {str(name): int(version) for name, version in wire[5].items()}
+        entries = [CatalogEntry(*entry[:5]) for entry in (wire[6] if len(wire) > 6 else ())]
         states = {}
         for table in tables:
             definition = definition_from_wire(table[0])
@@ -123,8 +128,9 @@ def decode(content: bytes, *, store_id: bytes, name: str) -> tuple[Snapshot, byt
             deletes = {g: tuple(vector_from_wire(v) for v in vectors) for g, vectors in table[2]}
             # A checkpoint holds committed states only: both stamps are the same.
             next_row_id, rows, changed, rebased = table[3:7]
+            runs = tuple(key_run_from_wire(run) for run in (table[7] if len(table) > 7 else ()))
             states[definition.id] = TableState(
-                definition, groups, deletes, next_row_id, rows, changed, changed, rebased
+                definition, groups, deletes, next_row_id, rows, changed, changed, rebased, runs
             )
         stored = [View(v[0], v[1], v[2], tuple(v[3]), v[4]) for v in views]
     except (AttributeError, IndexError, TypeError, ValueError) as error:
@@ -138,6 +144,7 @@ def decode(content: bytes, *, store_id: bytes, name: str) -> tuple[Snapshot, byt
         views={(v.schema.lower(), v.name.lower()): v for v in stored},
         catalog_version=catalog_version,
         tags=tags,
+        entries={entry.key: entry for entry in entries},
     )
     return snapshot, bytes(commits)
 

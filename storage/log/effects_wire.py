@@ -14,6 +14,8 @@ from ...errors import Corrupt
 from ..effects import (
     AlterTable,
     Append,
+    AttachKeyRuns,
+    CatalogEntry,
     CloneTable,
     Column,
     ColumnChunk,
@@ -23,11 +25,13 @@ from ..effects import (
     CreateTag,
     Delete,
     DeleteVector,
+    DropEntry,
     DropSchema,
     DropTable,
     DropTag,
     DropView,
     Effect,
+    GeneratedColumn,
     RestoreTable,
     Rewrite,
     RowGroup,
@@ -35,6 +39,7 @@ from ..effects import (
     View,
     Wire,
 )
+from ..keys.key_run import KeyRun
 from ..page import PageRef
 from ..zone_map import ZoneMap
 
@@ -98,6 +103,18 @@ def _column_to_wire(column: Column) -> Wire:
     ]
 
 
+def _constraint_to_wire(constraint: Constraint) -> Wire:
+    plain = [constraint.kind, list(constraint.columns), constraint.expression, constraint.name]
+    if constraint.table is None:
+        return plain
+    return [*plain, constraint.table, list(constraint.referred)]
+
+
+def _constraint_from_wire(wire: Wire) -> Constraint:
+    table, referred = (wire[4], tuple(wire[5])) if len(wire) > 5 else (None, ())
+    return Constraint(wire[0], tuple(wire[1]), wire[2], wire[3], table, referred)
+
+
 def definition_to_wire(definition: TableDefinition) -> Wire:
     """Flatten a table's definition."""
     return [
@@ -106,9 +123,10 @@ def definition_to_wire(definition: TableDefinition) -> Wire:
         definition.name,
         [_column_to_wire(c) for c in definition.columns],
         definition.next_column_id,
-        [[c.kind, list(c.columns), c.expression, c.name] for c in definition.constraints],
+        [_constraint_to_wire(c) for c in definition.constraints],
         [_column_to_wire(c) for c in definition.dropped],
         list(definition.cluster_by),
+        [[g.name, g.type, g.expression, g.place] for g in definition.generated],
     ]
 
 
@@ -120,9 +138,10 @@ def definition_from_wire(wire: Wire) -> TableDefinition:
         wire[2],
         tuple(Column(*column[:8]) for column in wire[3]),
         wire[4],
-        tuple(Constraint(c[0], tuple(c[1]), c[2], c[3]) for c in wire[5]),
+        tuple(map(_constraint_from_wire, wire[5])),
         tuple(Column(*column[:8]) for column in wire[6]),
         tuple(wire[7]),
+        tuple(GeneratedColumn(*g[:4]) for g in wire[8]) if len(wire) > 8 else (),
     )
 
 
@@ -135,6 +154,30 @@ def vector_to_wire(vector: DeleteVector) -> Wire:
 def vector_from_wire(wire: Wire) -> DeleteVector:
     """Rebuild a delete vector."""
     return DeleteVector(wire[0], wire[1], None if wire[2] is None else page_from_wire(wire[2]))
+
+
+def key_run_to_wire(run: KeyRun) -> Wire:
+    """Flatten a key run."""
+    return [
+        list(run.columns),
+        run.types,
+        list(run.groups),
+        list(run.rows),
+        run.form,
+        run.low,
+        run.high,
+        run.bits,
+        run.entries,
+        None if run.page is None else page_to_wire(run.page),
+    ]
+
+
+def key_run_from_wire(wire: Wire) -> KeyRun:
+    """Rebuild a key run."""
+    page = None if wire[9] is None else page_from_wire(wire[9])
+    columns, groups, rows = tuple(wire[0]), tuple(wire[2]), tuple(wire[3])
+    form, low, high, bits, entries = wire[4:9]
+    return KeyRun(columns, wire[1], groups, rows, form, low, high, bits, entries, page)
 
 
 def to_wire(effect: Effect) -> Wire:
@@ -160,6 +203,8 @@ def to_wire(effect: Effect) -> Wire:
             return ["delete", table, [[g, *vector_to_wire(v)] for g, v in vectors.items()]]
         case Rewrite(table, removed, added):
             return ["rewrite", table, list(removed), [row_group_to_wire(g) for g in added]]
+        case AttachKeyRuns(table, runs):
+            return ["attach_key_runs", table, [key_run_to_wire(run) for run in runs]]
         case CloneTable(definition, source, version):
             return ["clone_table", definition_to_wire(definition), source, version]
         case RestoreTable(table, version):
@@ -168,6 +213,10 @@ def to_wire(effect: Effect) -> Wire:
             return ["create_tag", name, version]
         case DropTag(name):
             return ["drop_tag", name]
+        case CatalogEntry(kind, schema, name, sql, value):
+            return ["catalog_entry", kind, schema, name, sql, value]
+        case DropEntry(kind, schema, name):
+            return ["drop_entry", kind, schema, name]
 
 
 def from_wire(wire: Any) -> Effect:
@@ -199,6 +248,8 @@ def from_wire(wire: Any) -> Effect:
             case ["rewrite", table, removed, added, *_]:
                 groups = tuple(row_group_from_wire(g) for g in added)
                 return Rewrite(table, tuple(removed), groups)
+            case ["attach_key_runs", table, runs, *_]:
+                return AttachKeyRuns(table, tuple(key_run_from_wire(run) for run in runs))
             case ["clone_table", definition, source, version, *_]:
                 return CloneTable(definition_from_wire(definition), source, int(version))
             case ["restore_table", table, version, *_]:
@@ -207,6 +258,10 @@ def from_wire(wire: Any) -> Effect:
                 return CreateTag(name, int(version))
             case ["drop_tag", name, *_]:
                 return DropTag(name)
+            case ["catalog_entry", kind, schema, name, sql, value, *_]:
+                return CatalogEntry(kind, schema, name, sql, value)
+            case ["drop_entry", kind, schema, name, *_]:
+                return DropEntry(kind, schema, name)
     except (IndexError, TypeError, ValueError, KeyError) as error:
         raise Corrupt(f"an effect of a commit record cannot be read: {error}") from error
     raise Corrupt("a commit record holds an effect that this version does not know")

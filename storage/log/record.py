@@ -21,15 +21,22 @@ from ...errors import Corrupt, FormatTooNew
 from .effects_wire import from_wire, to_wire
 
 if TYPE_CHECKING:
-    from ..effects import Effect
+    from collections.abc import Sequence
 
-RECORD_FORMAT = 1
+    from ..effects import Effect, Wire
+
+RECORD_FORMAT = 2
+"""Newest format that is read; what is written carries the oldest that can say it."""
+_WITH_IDS = 2
 GENESIS_HASH = bytes(32)
 _MAGIC = b"PLRC"
 # magic, format, flags, store id, base version, base hash, time (us), raw body bytes, body bytes,
 # checksum
 _HEADER = struct.Struct("<4sHH16sQ32sqQQQ")
 _COMPRESSED = 1
+_ROWS_ONLY = 2
+_ID_BYTES = 16
+_COUNT = struct.Struct("<H")
 _COMPRESS_FROM_BYTES = 256
 _BODY_BYTES_MAX = 1 << 31
 _ZSTD = pa.Codec("zstd", compression_level=1)
@@ -75,30 +82,80 @@ class Record:
     stored_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class RecordHead:
+    """What a record's first bytes tell, without its effects.
+
+    Attributes:
+        base_version: Newest version its writer had read.
+        base_hash: Hash of that version's record.
+        time_us: Writer's clock, microseconds since the epoch.
+        hash: blake2b-256 of the record's bytes.
+        ids: Ids of its transactions if they change *rows only*, no name, column or view; None for
+            any other record.
+    """
+
+    base_version: int
+    base_hash: bytes
+    time_us: int
+    hash: bytes
+    ids: tuple[str, ...] | None
+
+
 def frame(
-    body: bytes, *, magic: bytes, store_id: bytes, base: tuple[int, bytes], time_us: int
+    body: bytes,
+    *,
+    magic: bytes,
+    store_id: bytes,
+    base: tuple[int, bytes],
+    time_us: int,
+    ids: Sequence[str] | None = None,
 ) -> bytes:
-    """Put a header with checksum before a body, compressed where that pays."""
-    flags, stored = 0, body
+    """Put a header with checksum before a body, compressed where that pays.
+
+    Args:
+        body: The body.
+        magic: 4 bytes that say what it is.
+        store_id: 16 bytes.
+        base: Version and hash that it builds on.
+        time_us: Microseconds since the epoch.
+        ids: Ids of transactions to be read without the body.
+    """
+    flags, stored, version = 0, body, 1
     if len(body) >= _COMPRESS_FROM_BYTES:
         stored = _ZSTD.compress(body, asbytes=True)
         flags = _COMPRESSED
-    fields = (magic, RECORD_FORMAT, flags, store_id, *base, time_us, len(body), len(stored))
+    if ids is not None:
+        stored = _COUNT.pack(len(ids)) + bytes.fromhex("".join(ids)) + stored
+        flags, version = flags | _ROWS_ONLY, _WITH_IDS
+    fields = (magic, version, flags, store_id, *base, time_us, len(body), len(stored))
     blank = _HEADER.pack(*fields, 0)
     digest = xxhash.xxh3_64(blank)
     digest.update(stored)
     return _HEADER.pack(*fields, digest.intdigest()) + stored
 
 
-def unframe(
-    content: bytes, *, magic: bytes, store_id: bytes, name: str
-) -> tuple[bytes, int, bytes, int]:
-    """Check a framed body; returns (body, base version, base hash, time).
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """A checked frame: header fields, and what follows them."""
 
-    Raises:
-        Corrupt: The bytes are damaged or belong elsewhere.
-        FormatTooNew: A later version of Pagelake wrote them.
-    """
+    flags: int
+    base_version: int
+    base_hash: bytes
+    time_us: int
+    raw_bytes: int
+    stored: bytes
+
+    @property
+    def ids_bytes(self) -> int:
+        """Size of the list of ids before the body."""
+        if not self.flags & _ROWS_ONLY:
+            return 0
+        return _COUNT.size + _ID_BYTES * int(_COUNT.unpack_from(self.stored)[0])
+
+
+def _checked(content: bytes, *, magic: bytes, store_id: bytes, name: str) -> _Frame:
+    """Check a frame against its checksum."""
 
     def corrupt(why: str) -> Corrupt:
         return Corrupt(f"{name} is damaged: {why}", file=name, offset=0)
@@ -127,36 +184,76 @@ def unframe(
             f"{name} has format {version}, this version reads up to {RECORD_FORMAT}",
             hint="upgrade pagelake",
         )
-    if flags & _COMPRESSED:
+    return _Frame(flags, base, base_hash, time_us, raw, body)
+
+
+def unframe(
+    content: bytes, *, magic: bytes, store_id: bytes, name: str
+) -> tuple[bytes, int, bytes, int]:
+    """Check a framed body; returns (body, base version, base hash, time).
+
+    Raises:
+        Corrupt: The bytes are damaged or belong elsewhere.
+        FormatTooNew: A later version of Pagelake wrote them.
+    """
+    frame = _checked(content, magic=magic, store_id=store_id, name=name)
+    body = frame.stored[frame.ids_bytes :]
+    if frame.flags & _COMPRESSED:
         try:
-            body = _ZSTD.decompress(body, decompressed_size=raw, asbytes=True)
+            body = _ZSTD.decompress(body, decompressed_size=frame.raw_bytes, asbytes=True)
         except (OSError, pa.ArrowInvalid) as error:
-            raise corrupt(f"its body cannot be decompressed: {error}") from error
-    return body, base, base_hash, time_us
+            raise Corrupt(
+                f"{name} is damaged: its body cannot be decompressed: {error}", file=name, offset=0
+            ) from error
+    return body, frame.base_version, frame.base_hash, frame.time_us
+
+
+def transaction_to_wire(transaction: CommittedTransaction) -> Wire:
+    """Flatten a transaction, as a record holds it."""
+    t = transaction
+    return [t.id, t.operation, [to_wire(e) for e in t.effects], t.message, t.author]
 
 
 def encode(
-    transactions: tuple[CommittedTransaction, ...],
+    transactions: Sequence[Wire],
     *,
     store_id: bytes,
-    base_version: int,
-    base_hash: bytes,
+    base: tuple[int, bytes],
     time_us: int,
+    rows_only: bool,
 ) -> bytes:
-    """Serialise a record; ``decode`` reverses it."""
-    wire = [
-        [t.id, t.operation, [to_wire(e) for e in t.effects], t.message, t.author]
-        for t in transactions
-    ]
-    body: bytes = msgpack.packb(wire)
-    return frame(
-        body, magic=_MAGIC, store_id=store_id, base=(base_version, base_hash), time_us=time_us
-    )
+    """Serialise a record; ``decode`` reverses it.
+
+    Args:
+        transactions: The transactions, each by ``transaction_to_wire``.
+        store_id: 16 bytes.
+        base: Newest version that the writer has read, and the hash of its record.
+        time_us: Microseconds since the epoch.
+        rows_only: None of them changes more than rows (see ``RecordHead``).
+    """
+    body: bytes = msgpack.packb(transactions)
+    ids = [t[0] for t in transactions] if rows_only else None
+    return frame(body, magic=_MAGIC, store_id=store_id, base=base, time_us=time_us, ids=ids)
 
 
 def record_hash(content: bytes) -> bytes:
     """Hash of a record's bytes, as the chain uses it."""
     return hashlib.blake2b(content, digest_size=32).digest()
+
+
+def peek(content: bytes, *, store_id: bytes, name: str) -> RecordHead:
+    """Read a record as far as it can be read without its effects.
+
+    Raises:
+        Corrupt: The bytes are damaged or belong elsewhere.
+        FormatTooNew: A later version of Pagelake wrote them.
+    """
+    frame = _checked(content, magic=_MAGIC, store_id=store_id, name=name)
+    ids = None
+    if size := frame.ids_bytes:
+        listed = frame.stored[_COUNT.size : size].hex()
+        ids = tuple(listed[i : i + 2 * _ID_BYTES] for i in range(0, len(listed), 2 * _ID_BYTES))
+    return RecordHead(frame.base_version, frame.base_hash, frame.time_us, record_hash(content), ids)
 
 
 def decode(content: bytes, *, store_id: bytes, name: str) -> Record:

@@ -22,7 +22,15 @@ import numpy as np
 
 from ...errors import Corrupt, Denied, Error, NotAStore, SnapshotGone
 from ..devices.device import Device
-from ..effects import Append, CloneTable, Delete, RestoreTable, Rewrite, TableDefinition
+from ..effects import (
+    Append,
+    AttachKeyRuns,
+    CloneTable,
+    Delete,
+    RestoreTable,
+    Rewrite,
+    TableDefinition,
+)
 from ..log import boundary as marks
 from ..log import bundle as bundles
 from ..log import checkpoint as checkpoints
@@ -38,6 +46,7 @@ if TYPE_CHECKING:
 
     from ..devices.device import AppendFile
     from ..effects import DeleteVector, RowGroup
+    from ..keys.key_run import KeyRun
     from ..snapshot import Snapshot, TableState
     from ..store import Store
     from .finding import Progress
@@ -97,12 +106,14 @@ class _Pages:
 
     segments: dict[int, array[int]] = field(default_factory=lambda: defaultdict(_numbers))
     _seen: set[str] = field(default_factory=set)
+    _runs_seen: set[PageRef] = field(default_factory=set)
 
     def state(self, state: TableState, version: int) -> None:
         """Note the pages of a table."""
         self.groups(state.row_groups, version)
         for vectors in state.deletes.values():
             self.vectors(vectors, version)
+        self.key_runs(state.key_runs, version)
 
     def groups(self, groups: Iterable[RowGroup], version: int) -> None:
         """Note the pages of row groups."""
@@ -117,6 +128,13 @@ class _Pages:
         for vector in vectors:
             if vector.page is not None:
                 self._add(vector.page, version)
+
+    def key_runs(self, runs: Iterable[KeyRun], version: int) -> None:
+        """Note the pages of key runs."""
+        for run in runs:
+            if run.page is not None and run.page not in self._runs_seen:
+                self._runs_seen.add(run.page)
+                self._add(run.page, version)
 
     def _add(self, page: PageRef, version: int) -> None:
         numbers = (page.offset, page.length, page.checksum, version)
@@ -249,6 +267,8 @@ class _Backup:
                     pages.groups(groups, version)
                 case Delete(_, vectors):
                     pages.vectors(vectors.values(), version)
+                case AttachKeyRuns(_, runs):
+                    pages.key_runs(runs, version)
                 case CloneTable(TableDefinition(table)) | RestoreTable(table):
                     begun = step.after.tables.get(table)
                     if begun is not None:

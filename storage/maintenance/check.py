@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING
 from ...errors import Corrupt, Error, FormatTooNew
 from ..devices.scrub import scrub
 from ..devices.striped_device import StripedDevice
-from ..effects import Append, CloneTable, Delete, RestoreTable, Rewrite, TableDefinition
+from ..effects import (
+    Append,
+    AttachKeyRuns,
+    CloneTable,
+    Delete,
+    RestoreTable,
+    Rewrite,
+    TableDefinition,
+)
 from ..environment import Environment
 from ..log import bundle as bundles
 from ..log import checkpoint as checkpoints
@@ -181,6 +189,12 @@ class _Check:
                     affects = (relation_name(state), f"versions from {version} on")
                     rows.update({group.id: group.rows for group in groups})
                     yield from self._rows.row_groups(state.definition, groups, affects)
+                case AttachKeyRuns(table, runs):
+                    state = step.after.tables.get(table)
+                    if state is None:
+                        continue
+                    affects = (relation_name(state), f"versions from {version} on")
+                    yield from self._rows.key_runs(state, runs, affects)
                 case Delete(table, vectors):
                     state = step.after.tables.get(table) or before.tables.get(table)
                     if state is None:
@@ -197,6 +211,7 @@ class _Check:
         yield from self._rows.row_groups(state.definition, state.row_groups, affects)
         rows = {g.id: g.rows for g in state.row_groups if g.id in state.deletes}
         yield from self._rows.delete_vectors(state.deletes, rows, file, affects)
+        yield from self._rows.key_runs(state, state.key_runs, affects)
 
     def _tagged(self, newest: Snapshot) -> Iterator[Finding]:
         """Tagged versions stay readable below the horizon, from checkpoints of their own."""

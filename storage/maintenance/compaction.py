@@ -20,7 +20,9 @@ import pyarrow.compute as pc
 
 from ...errors import Conflict
 from ..delete_vector import ROW_GROUP_ROWS_MAX
-from ..effects import ROW_ID_COLUMN, Rewrite, RowGroup
+from ..effects import ROW_ID_COLUMN, AttachKeyRuns, Rewrite, RowGroup
+from ..keys.key_index import has_codes
+from ..keys.run_builder import RunBuilder
 from ..row_group import ROW_ID_FIELD, RowGroupWriter, flat
 from ..row_group_run import read_run
 from .plan import cluster_columns
@@ -56,6 +58,28 @@ class Rewritten:
     bytes_written: int = 0
     removed: int = 0
     added: list[RowGroup] = field(default_factory=list)
+    _keys: list[RunBuilder] | None = None
+
+    def note_keys(self, state: TableState, rows: pa.Table, executor: Executor) -> None:
+        """Take up the keys of rows in the order in which they are written."""
+        if self._keys is None:
+            by_id = {c.id: c for c in state.definition.columns}
+            keys = {
+                key.columns: [by_id[c] for c in key.columns] for key in state.definition.indexes
+            }
+            self._keys = [
+                RunBuilder(key, [c.arrow_type for c in columns], executor)
+                for key, columns in keys.items()
+                if has_codes(columns)
+            ]
+        for batch in rows.to_batches(ROW_GROUP_ROWS_MAX) if self._keys else ():
+            for builder in self._keys:
+                builder.observe([batch.column(str(column)) for column in builder.columns])
+
+    @property
+    def keys(self) -> Sequence[RunBuilder]:
+        """What was taken up."""
+        return self._keys or ()
 
 
 def rewrite(
@@ -91,6 +115,7 @@ def rewrite(
     try:
         for step in steps:
             _rewrite_step(store, transaction, table, step, done, pace or _unhurried, executor)
+        _attach_key_runs(transaction, table, done)
         if derive is not None:
             derive(transaction.snapshot.tables[table], done.added)
         done.version = transaction.commit()
@@ -130,12 +155,26 @@ def _rewrite_step(
         pace(group.stored_bytes)
         done.bytes_written += group.stored_bytes
         added.append(group)
+    done.note_keys(state, rows, executor or store.executor)
     done.rows += rows.num_rows
     done.removed += len(groups)
     done.added.extend(added)
     transaction.add("COMPACT" if step.task != "seal" else "SEAL", Rewrite(
         table, tuple(group.id for group in groups), tuple(added)
     ))  # fmt: skip
+
+
+def _attach_key_runs(transaction: Transaction, table: str, done: Rewritten) -> None:
+    """Write sorted runs of the keys of all rows that were written anew."""
+    if not done.added:
+        return
+    runs = [
+        built.write(transaction.writer())
+        for builder in done.keys
+        for built in builder.runs(done.added)
+    ]
+    if runs:
+        transaction.add(transaction.operations[-1], AttachKeyRuns(table, tuple(runs)))
 
 
 def _live_table(

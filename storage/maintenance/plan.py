@@ -7,6 +7,7 @@ was done before: a table in good shape has an empty plan, whoever asks and howev
     small neighbours         -> *merge*:   one row group of them, up to 122,880 rows
     >= 10 % deleted rows     -> *fold*:    the same rows without the deleted ones
     overlapping zone maps    -> *cluster*: a window of row groups, sorted anew
+    mostly dead segments     -> *move*:    their row groups, to other segments
 
 Steps replace neighbours only, in place, so that rows stay in the order of the log (clustered
 tables aside).
@@ -15,7 +16,7 @@ tables aside).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -25,6 +26,7 @@ from ..zone_map import PREFIX_BYTES_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Set as AbstractSet
 
     from ..effects import Column, RowGroup, TableDefinition
     from ..snapshot import TableState
@@ -125,6 +127,26 @@ def plan_compaction(state: TableState, *, eager: bool = False) -> list[Step]:
                 for group in packed
                 if group.id not in covered and _stale(state, group)
             )
+    return steps
+
+
+def plan_moving(state: TableState, segments: AbstractSet[int]) -> list[Step]:
+    """Plan the emptying of segments: row groups with pages in them are written anew.
+
+    Args:
+        state: The table.
+        segments: The segments.
+    """
+
+    def moves(group: RowGroup) -> bool:
+        pages = [chunk.page for chunk in group.chunks.values()]
+        pages += [v.page for v in state.deletes.get(group.id, ()) if v.page is not None]
+        return any(page.segment in segments for page in pages)
+
+    steps: list[Step] = []
+    for moving, run in groupby(state.row_groups, key=moves):
+        if moving:
+            steps.extend(_step("compact", state, packed) for packed in _pack(state, list(run)))
     return steps
 
 

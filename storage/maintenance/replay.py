@@ -15,10 +15,11 @@ from ...errors import Corrupt, Error, FormatTooNew, SnapshotGone
 from ..environment import Environment
 from ..log import checkpoint as checkpoints
 from ..log.commit_log import CommitLog, record_name
+from ..log.place import verify_place
 from ..log.record import decode
 from ..past import PastSnapshots
 from ..snapshot import Snapshot, commit_info
-from ..store import STORE_FORMAT
+from ..store import STORE_FORMAT, require_checksum
 from .finding import damage
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def read_store_id(device: Device) -> bytes:
     """
     try:
         description = json.loads(device.read(STORE_FILE))
+        require_checksum(description)
         store_id = bytes.fromhex(description["store_id"])
         found = int(description["format"])
         if found < 1 or int(description["created_us"]) < 0:
@@ -222,9 +224,8 @@ class Replay:
         return Step(name, snapshot, after, record, info)
 
     def _verify_chain(self, record: Record, version: int, name: str) -> None:
-        base, known = record.base_version, self._hashes.get(record.base_version)
-        if base >= version or (known is not None and known != record.base_hash):
-            raise Corrupt(f"{name} does not continue the log before it", file=name, offset=0)
+        base = record.base_version
+        verify_place((base, record.base_hash), record.hash, version, self._hashes.get, name)
         if base in self._times and record.time_us <= self._times[base]:
             raise Corrupt(f"the time of {name} is not after what it continues", file=name, offset=0)
 

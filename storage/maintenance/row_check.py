@@ -18,6 +18,7 @@ from .. import delete_vector
 from ..column_vector import is_string_like, storage_of
 from ..effects import ROW_ID_COLUMN
 from ..encoding import decode
+from ..keys.run_check import contradiction
 from ..page import PageKind, segment_name
 from ..row_group import ROW_ID_FIELD
 from ..sketch import Sketch
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from ..delete_vector import Positions
     from ..effects import ColumnChunk, DeleteVector, RowGroup, TableDefinition
+    from ..keys.key_run import KeyRun
     from ..page import PageRef
     from ..page_store import PageStore
     from ..snapshot import TableState
@@ -182,6 +184,27 @@ class RowCheck:
         except Corrupt as error:
             yield damage(place, error.message, *affects, offset=offset)
             return None
+
+    def key_runs(
+        self, state: TableState, runs: Iterable[KeyRun], affects: tuple[str, ...]
+    ) -> Iterator[Finding]:
+        """Check key runs that were not checked before: that they tell what their rows do."""
+        for run in runs:
+            name = f"key run on {run.columns} of {run.groups[0]} to {run.groups[-1]}"
+            if name in self._seen:
+                continue
+            self._seen.add(name)
+            file, offset = "log", None
+            if run.page is not None:
+                file, offset = segment_name(run.page.segment), run.page.offset
+                if (yield from self._page(run.page, PageKind.KEY_RUN, affects)) is None:
+                    continue
+            try:
+                wrong = contradiction(run, state, self.pages)
+            except (Error, pa.ArrowInvalid, ValueError):
+                continue  # of the row groups, which are checked above
+            if wrong is not None:
+                yield damage(file, f"a key run {wrong}", *affects, offset=offset)
 
     def table(self, state: TableState, file: str, affects: tuple[str, ...]) -> Iterator[Finding]:
         """Check what must hold of a table as a whole.

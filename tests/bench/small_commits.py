@@ -4,7 +4,8 @@
 
 Three stores hold the same rows: one was loaded by one statement and sealed (the yardstick), one
 was just written by single commits with maintenance in the background (*at once*: the query
-follows the last commit), one never sealed anything (*untouched*: the worst case, shown only).
+follows the last commit), one never sealed anything (*untouched*: the worst case), asked by the
+process that made the commits and through a connection that opened the store afterwards.
 Of each, the first query, when nothing of the table is in memory, and the median of repeated ones.
 """
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 QUERY = "SELECT g, count(*), sum(v) FROM t GROUP BY g ORDER BY g"
 REPEATS = 101
+OPENINGS = 3
 AT_ONCE_MAX = 5.0
 AFTER_MAX = 1.3
 SETTLE_S = 60.0
@@ -61,6 +63,18 @@ def _first(con: pagelake.Connection, want: list[tuple[object, ...]]) -> float:
     return seconds
 
 
+def _opened(path: Path, want: list[tuple[object, ...]]) -> tuple[float, float, float]:
+    """Medians of the seconds of opening a store and of the first query, and of repeated ones."""
+    connects, firsts, repeated = [], [], 0.0
+    for _ in range(OPENINGS):
+        began = time.perf_counter()
+        with pagelake.connect(path, settings={"background_maintenance": False}) as con:
+            connects.append(time.perf_counter() - began)
+            firsts.append(_first(con, want))
+            repeated = _median(con)
+    return statistics.median(connects), statistics.median(firsts), repeated
+
+
 def _inlined(con: pagelake.Connection) -> int:
     found = "SELECT count(*) FROM pagelake.row_groups WHERE inlined"
     return int(con.execute(found).fetchone()[0])
@@ -75,14 +89,11 @@ def main(commits: int = 30_000) -> int:
                 f"INSERT INTO t SELECT n % 50, n, 'row ' || n FROM range({commits}) r(n)"
             )
             want = sealed.sql(QUERY).fetchall()
-        with pagelake.connect(
-            root / "sealed.lake", settings={"background_maintenance": False}
-        ) as sealed:
-            first_sealed = _first(sealed, want)
-            warm_sealed = _median(sealed)
+        connect_sealed, first_sealed, warm_sealed = _opened(root / "sealed.lake", want)
         with _create(root / "raw.lake", background_maintenance=False) as raw:
             _commit_singly(raw, commits)
             first_raw, warm_raw = _first(raw, want), _median(raw)
+        connect_raw, first_anew, warm_anew = _opened(root / "raw.lake", want)
         with _create(root / "kept.lake") as kept:
             rate = _commit_singly(kept, commits)
             left = _inlined(kept)
@@ -92,23 +103,24 @@ def main(commits: int = 30_000) -> int:
                 time.sleep(0.2)
             left_after = _inlined(kept)
             warm_after = _median(kept)
-        with pagelake.connect(
-            root / "kept.lake", settings={"background_maintenance": False}
-        ) as kept:
-            first_after = _first(kept, want)
+        connect_kept, first_after, _ = _opened(root / "kept.lake", want)
     print(f"commits {commits}, {rate:,.0f} a second; one-row row groups {left} at once, "
           f"{left_after} after maintenance")  # fmt: skip
-    print(f"sealed                first query {first_sealed * 1e3:7.2f} ms, repeated "
+    print(f"connecting: sealed {connect_sealed * 1e3:,.0f} ms, "
+          f"untouched {connect_raw * 1e3:,.0f} ms, "
+          f"after maintenance {connect_kept * 1e3:,.0f} ms")  # fmt: skip
+    print(f"sealed                    first query {first_sealed * 1e3:7.2f} ms, repeated "
           f"{warm_sealed * 1e3:7.2f} ms")  # fmt: skip
     met = True
     for name, first, warm, bar in (
         ("at once, untouched", first_raw, warm_raw, AT_ONCE_MAX),
+        ("untouched, opened anew", first_anew, warm_anew, AT_ONCE_MAX),
         ("at once", first_kept, warm_kept, AT_ONCE_MAX),
         ("after maintenance", first_after, warm_after, AFTER_MAX),
     ):
         ratios = first / first_sealed, warm / warm_sealed
-        met = met and (max(ratios) <= bar or "untouched" in name)
-        print(f"{name:<21} first query {first * 1e3:7.2f} ms, repeated {warm * 1e3:7.2f} ms: "
+        met = met and max(ratios) <= bar
+        print(f"{name:<25} first query {first * 1e3:7.2f} ms, repeated {warm * 1e3:7.2f} ms: "
               f"{ratios[0]:.2f}x, {ratios[1]:.2f}x (bar {bar}x)")  # fmt: skip
     print("bars met" if met else "bars missed")
     return 0 if met else 1

@@ -1,6 +1,6 @@
 """Several processes on one device, killed and struck by power failures, all from one seed.
 
-``python -m tests.crash.simulate [--seed N] [--lives N]``
+``python -m tests.crash.simulate [--seed N] [--lives N] [--seeds N]``
 
 A life ends with the power: the next one begins with a state that the failure may have left. Each
 process inserts runs of rows and deletes or updates runs of its own, so what must be there does
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import time
 from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING
@@ -211,14 +212,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Simulate several processes from a seed.")
     parser.add_argument("--seed", type=int, default=0, help="decides everything")
     parser.add_argument("--lives", type=int, default=5, help="how often the power fails")
+    parser.add_argument("--seeds", type=int, default=1, help="how many seeds, from that one on")
     options = parser.parse_args()
-    simulation = Simulation(options.seed)
-    digest = simulation.run(options.lives)
-    print(
-        f"seed {options.seed}: {options.lives} lives, {simulation.commits} commits, "
-        f"{simulation.conflicts} conflicts, {simulation.kills} kills, nothing lost"
-    )
-    print(f"trace {digest}")
+    began = time.perf_counter()
+    for seed in range(options.seed, options.seed + options.seeds):
+        simulation = Simulation(seed)
+        digest = simulation.run(options.lives)
+        print(
+            f"seed {seed}: {options.lives} lives, {simulation.commits} commits, "
+            f"{simulation.conflicts} conflicts, {simulation.kills} kills, nothing lost"
+        )
+        print(f"trace {digest}", flush=True)
+    if options.seeds > 1:
+        rate = options.seeds / (time.perf_counter() - began)
+        print(f"{options.seeds:,} seeds, {rate:.1f} a second")
 
 
 if __name__ == "__main__":

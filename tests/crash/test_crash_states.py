@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pagelake.storage import pins
 from pagelake.storage.devices.crash_states import Disk
 from pagelake.storage.devices.memory_device import MemoryDevice
 from pagelake.storage.devices.recording_device import (
@@ -19,6 +20,7 @@ from pagelake.storage.devices.recording_device import (
     Create,
     Link,
     Mark,
+    Punch,
     RecordingDevice,
     Stage,
     Sync,
@@ -27,7 +29,7 @@ from pagelake.storage.devices.recording_device import (
     Unlink,
 )
 from tests.crash.crash_states import STATES_FULL, Lost, explore
-from tests.crash.workloads import WORKLOADS, folds, paged_appends
+from tests.crash.workloads import WORKLOADS, folds, paged_appends, punches
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,6 +60,7 @@ def test_no_state_loses_what_was_promised(workload: Callable[[Run], None]) -> No
         ("segments", paged_appends),
         ("log/bundles", folds),
         ("log/boundary", folds),
+        ("log/horizon", punches),
     ],
 )
 def test_a_forgotten_sync_of_a_folder_is_noticed(
@@ -82,6 +85,15 @@ def test_a_forgotten_sync_of_pages_is_noticed(monkeypatch: pytest.MonkeyPatch) -
         explore(paged_appends, states=1, seed=0)
 
 
+def test_a_punch_where_a_transaction_still_writes_is_noticed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    honest = pins.held_segments
+    monkeypatch.setattr(pins, "held_segments", lambda d: dict.fromkeys(honest(d), 1 << 60))
+    with pytest.raises(Lost):
+        explore(punches, states=1, seed=0)
+
+
 # The model
 
 
@@ -98,6 +110,16 @@ def test_what_was_synced_stays() -> None:
 def test_synced_bytes_without_a_synced_name_may_be_gone() -> None:
     disk = Disk.after({}, [Create(1, "d/a"), Append(1, b"xy"), Sync(1), SyncDirectory("e")])
     assert contents(disk, "d/a") == {None, b"xy"}
+
+
+def test_what_was_punched_may_be_there_in_any_part_until_it_is_synced() -> None:
+    calls = [Create(1, "d/a"), Append(1, b"x" * 8192), Sync(1), SyncDirectory("d")]
+    disk = Disk.after({}, [*calls, Punch("d/a", ((4096, 4096),))])
+    found = contents(disk, "d/a")
+    assert found > {b"x" * 8192, b"x" * 4096 + bytes(4096)}
+    assert all(content is not None and content[:4096] == b"x" * 4096 for content in found)
+    disk.apply(Sync(1))
+    assert contents(disk, "d/a") == {b"x" * 4096 + bytes(4096)}
 
 
 def test_unsynced_bytes_are_lost_kept_torn_or_zero() -> None:

@@ -9,9 +9,18 @@ import pytest
 
 import pagelake
 from pagelake.errors import Unavailable
-from pagelake.storage.devices.scrub import rebuild, scrub, status
+from pagelake.storage.devices.rebuild import rebuild
+from pagelake.storage.devices.scrub import scrub, status
 from pagelake.storage.devices.striped_device import open_striped
-from tests.crash.lost_devices import CHILDREN, PARITY, contents, create, pairs, without
+from tests.crash.lost_devices import (
+    CHILDREN,
+    PARITY,
+    contents,
+    create,
+    pairs,
+    survive,
+    without,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,6 +46,16 @@ def test_every_pair_can_be_lost(roots: list[Path]) -> None:
     for pair in pairs():
         with without(roots, pair):
             assert contents(roots) == expected, f"devices {pair} lost"
+
+
+@pytest.mark.parametrize(("data", "parity", "samples"), [(10, 4, 12), (32, 4, 4)])
+@pytest.mark.parametrize("rot", [False, True])
+def test_wide_sets_survive(tmp_path: Path, data: int, parity: int, samples: int, rot: bool) -> None:
+    roots = [tmp_path / f"d{number}" for number in range(data + parity)]
+    create(roots, 3_000, parity)
+    equal, tried, rotten = survive(roots, parity, samples=samples, rot=rot, seed=1)
+    assert equal == tried == samples
+    assert (rotten > 0) == rot
 
 
 def test_reads_and_commits_go_on_while_two_are_lost(roots: list[Path]) -> None:
@@ -72,6 +91,26 @@ def test_loss_while_connected(roots: list[Path]) -> None:
         ((count,),) = connection.execute("SELECT count(*) FROM t").fetchall()
         assert count == before[0] + 20_001
     assert ask(roots, "SELECT count(*) FROM t WHERE b IN ('more', 'last')") == [(20_001,)]
+
+
+@pytest.mark.parametrize("lost", [(), (0,), (0, 1)])
+def test_reclaim_spares_what_is_read_whatever_is_lost(
+    roots: list[Path], lost: tuple[int, ...]
+) -> None:
+    with pagelake.connect(devices=roots) as reader, pagelake.connect(devices=roots) as writer:
+        reader.execute("BEGIN")
+        reader.execute(ROWS).fetchall()
+        version = reader.snapshot()
+        writer.execute("DELETE FROM t WHERE a % 2 = 0")
+        writer.execute("CALL pagelake.compact('t')")
+        for number in lost:
+            roots[number].rename(roots[number].with_suffix(".away"))
+        writer.execute("INSERT INTO t VALUES (1, 'one more')")
+        result = writer.sql("CALL pagelake.reclaim(keep := INTERVAL '0 seconds')")
+        report = dict(zip(result.columns, result.fetchall()[0], strict=True))
+        assert report["held_back_by"] == version
+        assert report["segments"] == 0
+        reader.execute("ROLLBACK")
 
 
 def test_rotten_strip_is_found_and_repaired(roots: list[Path]) -> None:

@@ -181,6 +181,21 @@ def reclaims(run: Run) -> None:
     run.begin(store).create("t", "k").append("t", 2).commit()
 
 
+def punches(run: Run) -> None:
+    """Segments that stay for some of their pages, while others write to them."""
+    store, other = run.open(), run.open()
+    run.begin(store).create("t", "k").commit()
+    run.begin(store).append("t", 40, pages=True).commit()
+    run.begin(other).append("t", 9, pages=True).delete("t", run.pick("t", 8), pages=True).commit()
+    run.compact(store, "t")
+    mine, theirs = run.begin(store).append("t", 9, pages=True), run.begin(other)
+    theirs.append("t", 9, pages=True)
+    other.reclaim(0)
+    theirs.transaction.rollback()
+    mine.delete("t", run.pick("t", 3), pages=True).commit()
+    store.reclaim(0)
+
+
 def clones(run: Run) -> None:
     store = run.open()
     run.begin(store).create("t", "k", "v").append("t", 30, pages=True).commit()
@@ -277,6 +292,7 @@ WORKLOADS: tuple[Callable[[Run], None], ...] = (
     compactions,
     folds,
     reclaims,
+    punches,
     clones,
     hot_segments,
     mixed,

@@ -87,10 +87,10 @@ def test_blind_appends_of_many_processes_all_commit(path: Path) -> None:
             (rows, rows)
         ]
         history = db.execute(
-            "SELECT version, operation FROM pagelake.snapshots ORDER BY version"
+            "SELECT version, operation, transactions FROM pagelake.snapshots ORDER BY version"
         ).fetchall()
-    assert [version for version, _ in history] == list(range(1, len(history) + 1))
-    assert sum("INSERT" in operation for _, operation in history) == writers * transactions
+    assert [version for version, _, _ in history] == list(range(1, len(history) + 1))
+    assert sum(n for _, operation, n in history if operation == "INSERT") == writers * transactions
     for versions in written:
         assert versions == sorted(set(versions)), "a writer reads its own commits"
     assert all(count % ROWS_A_TRANSACTION == 0 for _, count in seen)

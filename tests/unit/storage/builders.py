@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import xxhash
 
 from pagelake.storage.effects import Append, Column, RowGroup, TableDefinition, serialize_type
 from pagelake.storage.environment import Environment
@@ -45,3 +47,11 @@ def commit(store: Store, *effects: Effect, operation: str = "TEST") -> int:
 def frozen_clock(now_us: int = 1_000) -> Environment:
     """A clock that stands still, with real randomness."""
     return Environment(now_us=lambda: now_us)
+
+
+def of_format(store_json: bytes, number: int) -> bytes:
+    """What a version of Pagelake with another format would have written."""
+    description = json.loads(store_json) | {"format": number}
+    said = [description[key] for key in ("format", "store_id", "created_us")]
+    description["checksum"] = xxhash.xxh3_64_hexdigest(json.dumps(said).encode())
+    return json.dumps(description).encode()

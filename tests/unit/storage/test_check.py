@@ -31,7 +31,7 @@ from pagelake.storage.maintenance.repair import repair
 from pagelake.storage.page import HEADER_BYTES, PageKind, padded
 from pagelake.storage.row_group import RowGroupWriter
 from pagelake.storage.store import Store, record_name
-from tests.unit.storage.builders import TABLE, append, commit, definition
+from tests.unit.storage.builders import TABLE, append, commit, definition, of_format
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -238,10 +238,20 @@ def test_a_damaged_identity_is_found(store: Store, device: MemoryDevice, content
 
 
 def test_a_later_format_is_not_judged(store: Store, device: MemoryDevice) -> None:
-    later = device.read("store.json").replace(b'"format": 1', b'"format": 9')
-    replace_file(device, "store.json", later)
+    replace_file(device, "store.json", of_format(device.read("store.json"), 9))
     with pytest.raises(FormatTooNew):
         list(check(device))
+
+
+@pytest.mark.parametrize("bit", range(8))
+def test_a_flipped_bit_in_the_format_is_damage(
+    store: Store, device: MemoryDevice, bit: int
+) -> None:
+    content = bytearray(device.read("store.json"))
+    content[content.index(b": 1") + 2] ^= 1 << bit
+    replace_file(device, "store.json", bytes(content))
+    (found,) = damaged(device)
+    assert (found.file, found.affects) == ("store.json", ("the whole store",))
 
 
 def test_a_lost_identity_is_found(store: Store, device: MemoryDevice) -> None:

@@ -15,6 +15,7 @@ from pagelake.storage.devices.memory_device import MemoryDevice
 from pagelake.storage.effects import (
     AlterTable,
     Append,
+    AttachKeyRuns,
     CreateSchema,
     CreateTable,
     Delete,
@@ -28,6 +29,7 @@ from pagelake.storage.effects import (
     View,
 )
 from pagelake.storage.environment import Environment
+from pagelake.storage.keys.key_run import KeyRun
 from pagelake.storage.page import PageKind
 from pagelake.storage.page_store import PageStore
 from pagelake.storage.store import Store
@@ -87,6 +89,9 @@ def prepare(
             transaction.note_read(table)
             # One that only reads has nothing to commit.
             transaction.add("INSERT", Append(OTHER_TABLE, (new,)))
+        case Kind.INDEX:
+            run = KeyRun((1,), "int64", (group,), (6,), "dense", 1, 6, 3, 6)
+            transaction.add("CREATE INDEX", AttachKeyRuns(table, (run,)))
     return transaction
 
 
@@ -105,14 +110,17 @@ def committed(mine: Transaction, theirs: Transaction) -> bool:
 
 WITH_APPENDS = {Kind.APPEND, Kind.KEYED_APPEND}
 COMMUTE = {
-    Kind.APPEND: {*WITH_APPENDS, Kind.DELETE, Kind.REWRITE, Kind.READ},
-    Kind.KEYED_APPEND: {Kind.DELETE, Kind.REWRITE, Kind.READ},
-    Kind.DELETE: {*WITH_APPENDS, Kind.READ},
-    Kind.REWRITE: {*WITH_APPENDS, Kind.READ},
+    Kind.APPEND: {*WITH_APPENDS, Kind.DELETE, Kind.REWRITE, Kind.READ, Kind.INDEX},
+    Kind.KEYED_APPEND: {Kind.DELETE, Kind.REWRITE, Kind.READ, Kind.INDEX},
+    # A delete follows its rows to where a rewrite has put them.
+    Kind.DELETE: {*WITH_APPENDS, Kind.REWRITE, Kind.READ, Kind.INDEX},
+    Kind.REWRITE: {*WITH_APPENDS, Kind.READ, Kind.INDEX},
     Kind.SCHEMA: {Kind.READ},
     Kind.RESTORE: {Kind.READ},
     Kind.DROP: {Kind.READ},
-    Kind.READ: {Kind.REWRITE, Kind.READ},
+    Kind.READ: {Kind.REWRITE, Kind.READ, Kind.INDEX},
+    # A run of row groups that are gone is dropped when it is applied.
+    Kind.INDEX: {*WITH_APPENDS, Kind.DELETE, Kind.REWRITE, Kind.READ, Kind.INDEX},
 }
 """What isolation allows on the same rows, written out apart from the matrix that the code follows.
 
@@ -144,7 +152,7 @@ def test_cell_elsewhere(store: Store, mine: Kind, theirs: Kind) -> None:
 BY_PLACE = {
     # mine, theirs: (other rows of the same row group, another row group)
     (Kind.DELETE, Kind.DELETE): (True, True),
-    (Kind.DELETE, Kind.REWRITE): (False, True),
+    (Kind.DELETE, Kind.REWRITE): (True, True),
     (Kind.REWRITE, Kind.DELETE): (False, True),
     (Kind.REWRITE, Kind.REWRITE): (False, True),
 }
@@ -152,11 +160,11 @@ BY_PLACE = {
 
 @pytest.mark.parametrize(("mine", "theirs"), BY_PLACE, ids=lambda kind: kind.name.lower())
 def test_cells_decided_by_place(store: Store, mine: Kind, theirs: Kind) -> None:
-    same_group, other_group = BY_PLACE[mine, theirs]
+    same_group, _ = BY_PLACE[mine, theirs]
     disjoint = prepare(store, mine), prepare(store, theirs, rows=DISJOINT)
     apart = prepare(store, mine), prepare(store, theirs, group=SECOND, rows=OVERLAPPING)
     assert committed(*disjoint) == same_group
-    if other_group and not same_group and theirs is Kind.REWRITE:
+    if theirs is Kind.REWRITE:
         # The first row group is not there any more: begin anew, with two others.
         groups = tuple(inline_group(f"new {name}", [*range(6)]) for name in (FIRST, SECOND))
         commit(store, Append(TABLE, groups))

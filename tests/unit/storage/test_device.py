@@ -101,6 +101,91 @@ def test_maps_are_views_that_outlive_growth_and_unlink(device: Device) -> None:
         device.map("segments/a", 0, 1)
 
 
+def test_punched_parts_read_as_zeros(device: Device) -> None:
+    file = device.create("segments/a")
+    file.append(b"x" * (64 << 10))
+    file.sync()
+    parts = [(4096, 4096), (16 << 10, 40 << 10)]
+    assert device.punch("segments/a", parts) == 44 << 10
+    expected = b"x" * 4096 + bytes(4096) + b"x" * 8192 + bytes(40 << 10) + b"x" * 8192
+    assert device.read("segments/a") == bytes(device.map("segments/a", 0, 64 << 10)) == expected
+    assert device.punch("segments/a", parts) == 0, "there is nothing left to give back"
+    assert file.append(b"more") == device.size("segments/a") - 4 == 64 << 10
+    assert device.punch("segments/none", [(0, 4096)]) == 0
+    file.close()
+
+
+def test_large_views_stay_as_they_are(device: Device) -> None:
+    file = device.create("segments/a")
+    file.append(b"x" * (1 << 20))
+    file.sync()
+    file.close()
+    large = device.map("segments/a", 4096, 512 << 10)
+    small = device.map("segments/a", 4096, 100)
+    half = large[: 256 << 10]
+    del large
+    freed = device.punch("segments/a", [(0, 1 << 20)])
+    assert bytes(half) == b"x" * (256 << 10) and bytes(small) == b"x" * 100
+    if not freed:
+        del half
+        assert device.punch("segments/a", [(0, 1 << 20)]) == 1 << 20
+    assert bytes(device.map("segments/a", 0, 1 << 20)) == bytes(1 << 20)
+
+
+def test_a_large_part_is_copied_while_its_file_is_punched(tmp_path: Path) -> None:
+    device = LocalDevice(tmp_path / "store", create=True)
+    other = LocalDevice(tmp_path / "store", create=True)
+    device.create("segments/a").append(b"x" * (1 << 20))
+    seen: list[memoryview] = []
+
+    def punch(descriptor: int, offset: int, length: int) -> None:
+        seen.append(other.map("segments/a", 0, 1 << 20))
+        SYSTEM_CALLS.punch(descriptor, offset, length)
+
+    punching = LocalDevice(
+        tmp_path / "store", create=True, calls=replace(SYSTEM_CALLS, punch=punch)
+    )
+    assert punching.punch("segments/a", [(0, 1 << 20)]) == 1 << 20
+    assert bytes(seen[0]) == b"x" * (1 << 20)
+    for opened in (device, other, punching):
+        opened.close()
+
+
+def test_a_punch_that_frees_no_block_is_not_repeated(tmp_path: Path) -> None:
+    asked: list[int] = []
+    calls = replace(SYSTEM_CALLS, punch=lambda _, offset, length: asked.append(offset))
+    device = LocalDevice(tmp_path / "store", create=True, calls=calls)
+    device.create("segments/a").append(b"x" * (1 << 20))
+    for _ in range(2):
+        assert device.punch("segments/a", [(0, 64 << 10)]) == 0
+    assert asked == [0]
+    assert device.punch("segments/a", [(0, 64 << 10), (128 << 10, 4096)]) == 0
+    assert asked == [0, 0, 128 << 10]
+    device.close()
+
+
+@pytest.mark.parametrize("code", [errno.EOPNOTSUPP, errno.ENOSPC, errno.EIO])
+def test_a_punch_that_fails(tmp_path: Path, code: int) -> None:
+    asked = []
+
+    def punch(descriptor: int, offset: int, length: int) -> None:
+        asked.append(offset)
+        raise OSError(code, os.strerror(code))
+
+    device = LocalDevice(tmp_path / "store", create=True, calls=replace(SYSTEM_CALLS, punch=punch))
+    device.create("segments/a").append(b"x" * (1 << 20))
+    for _ in range(2):
+        if code == errno.EIO:
+            with pytest.raises(Unavailable, match="give room back"):
+                device.punch("segments/a", [(0, 1 << 20)])
+        else:
+            want = None if code == errno.EOPNOTSUPP else 0
+            assert device.punch("segments/a", [(0, 1 << 20)]) == want
+    assert len(asked) == (1 if code == errno.EOPNOTSUPP else 2), "who has no holes is asked once"
+    assert device.read("segments/a") == b"x" * (1 << 20)
+    device.close()
+
+
 def test_a_short_file_is_noticed(device: Device) -> None:
     device.create("segments/a").append(b"0123")
     assert device.map("segments/a", 0, 0) == b""
@@ -290,7 +375,7 @@ def test_a_hold_is_seen_until_it_is_released(device: Device) -> None:
     second.release()
     assert device.held("pins") == []
     assert device.list("tmp") == device.list("pins") == []
-    with pytest.raises(ValueError, match="64 bytes"):
+    with pytest.raises(ValueError, match=f"{HOLD_BYTES_MAX} bytes"):
         device.hold("pins/a", b"x" * (HOLD_BYTES_MAX + 1))
 
 

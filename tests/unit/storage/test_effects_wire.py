@@ -35,7 +35,13 @@ from pagelake.storage.effects import (
 )
 from pagelake.storage.log import record as records
 from pagelake.storage.log.effects_wire import from_wire, to_wire
-from pagelake.storage.log.record import CommittedTransaction, decode, encode
+from pagelake.storage.log.record import (
+    CommittedTransaction,
+    decode,
+    encode,
+    peek,
+    transaction_to_wire,
+)
 from pagelake.storage.page import PageRef
 from pagelake.storage.zone_map import ZoneMap
 from tests.unit.storage.builders import definition, inline_group
@@ -119,10 +125,14 @@ def test_unknown_and_broken_effects_are_refused(wire: object) -> None:
         from_wire(wire)
 
 
-def record(*effect: Effect, base_version: int = 6) -> bytes:
-    transactions = (CommittedTransaction("t" * 32, "INSERT", effect, "why"),)
+def record(*effect: Effect, base_version: int = 6, rows_only: bool = False) -> bytes:
+    transaction = CommittedTransaction("a" * 32, "INSERT", effect, "why")
     return encode(
-        transactions, store_id=STORE, base_version=base_version, base_hash=b"h" * 32, time_us=-5
+        [transaction_to_wire(transaction)],
+        store_id=STORE,
+        base=(base_version, b"h" * 32),
+        time_us=-5,
+        rows_only=rows_only,
     )
 
 
@@ -130,10 +140,24 @@ def record(*effect: Effect, base_version: int = 6) -> bytes:
 def test_records_come_back(content: list[Effect]) -> None:
     stored = record(*content)
     found = decode(stored, store_id=STORE, name="log/7")
-    assert found.transactions == (CommittedTransaction("t" * 32, "INSERT", tuple(content), "why"),)
+    assert found.transactions == (CommittedTransaction("a" * 32, "INSERT", tuple(content), "why"),)
     assert (found.base_version, found.base_hash, found.time_us) == (6, b"h" * 32, -5)
     assert found.hash == records.record_hash(stored)
     assert found.stored_bytes == len(stored)
+
+
+@pytest.mark.parametrize("rows_only", [False, True])
+@given(st.lists(effects, max_size=3))
+def test_the_head_of_a_record_tells_ids_where_only_rows_change(
+    rows_only: bool, content: list[Effect]
+) -> None:
+    stored = record(*content, rows_only=rows_only)
+    head = peek(stored, store_id=STORE, name="log/7")
+    assert head.ids == (("a" * 32,) if rows_only else None)
+    found = decode(stored, store_id=STORE, name="log/7")
+    assert found.transactions == (CommittedTransaction("a" * 32, "INSERT", tuple(content), "why"),)
+    assert (head.base_version, head.base_hash, head.time_us) == (6, b"h" * 32, -5)
+    assert head.hash == found.hash
 
 
 def sample(rows: int) -> bytes:
@@ -169,8 +193,8 @@ def test_a_record_of_another_store_is_refused() -> None:
 
 def test_a_record_of_a_later_format_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(records, "RECORD_FORMAT", 2)
-        content = sample(1)
+        patch.setattr(records, "_WITH_IDS", records.RECORD_FORMAT + 1)
+        content = record(rows_only=True)
     with pytest.raises(FormatTooNew, match="log/7"):
         decode(content, store_id=STORE, name="log/7")
 
@@ -182,7 +206,7 @@ def test_the_frame_is_the_documented_one() -> None:
     assert fields[:7] == (b"PLRC", 1, 0, STORE, 6, b"h" * 32, -5)
     body = content[96:]
     assert fields[7:9] == (len(body), len(body))
-    assert msgpack.unpackb(body)[0][:2] == ["t" * 32, "INSERT"]
+    assert msgpack.unpackb(body)[0][:2] == ["a" * 32, "INSERT"]
     assert struct.unpack_from("<H", sample(300), 6) == (1,), "longer bodies are compressed"
 
 

@@ -62,6 +62,15 @@ def add_paged(store: Store, numbers: range) -> int:
     return transaction.commit()
 
 
+def add_page(store: Store, *numbers: int) -> int:
+    """Append a row group that has a page, however small it is."""
+    transaction = store.begin()
+    batch = pa.record_batch([pa.array(numbers, pa.int64())], names=["1"])
+    groups = RowGroupWriter(store, transaction, [1], inlines=False).write([batch])
+    transaction.add("INSERT", Append(TABLE, groups))
+    return transaction.commit()
+
+
 @pytest.fixture
 def device() -> MemoryDevice:
     return MemoryDevice()

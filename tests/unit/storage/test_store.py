@@ -108,6 +108,18 @@ def test_a_description_that_is_not_ours(
         Store(device)
 
 
+@pytest.mark.parametrize("bit", range(8))
+def test_a_flipped_bit_in_the_format_is_damage_and_no_later_version(
+    store: Store, device: MemoryDevice, bit: int
+) -> None:
+    content = bytearray(device.read("store.json"))
+    content[content.index(b": 1") + 2] ^= 1 << bit
+    device.unlink("store.json")
+    device.stage(bytes(content)).link("store.json")
+    with pytest.raises(NotAStore, match=r"store\.json is not a store's"):
+        Store(device)
+
+
 def test_a_log_without_its_description_is_not_taken_over(
     store: Store, device: MemoryDevice
 ) -> None:
@@ -462,7 +474,7 @@ def test_the_description_names_format_and_store(store_path: Path) -> None:
         "format": 1, "store_id": store.id.hex(), "created_us": 77, "checksum": checksum,
     }  # fmt: skip
     folders = sorted(path.name for path in store_path.iterdir() if path.is_dir())
-    assert folders == ["hot", "log", "pins", "segments", "tmp"]
+    assert folders == ["commit", "hot", "log", "pins", "segments", "tmp"]
     commit(store, CreateSchema("s"))
     assert (store_path / "log/00000000000000000001").is_file()
     store.close()

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from functools import partial
 from typing import TYPE_CHECKING
 
-from ...errors import Denied, Error, OutcomeUnknown, Unavailable
-from .replica import seal
+from ....errors import Corrupt, Denied, Error, OutcomeUnknown, Unavailable
+from .replica import remove_file, seal
 from .stripes import cut, file_key
 
 if TYPE_CHECKING:
-    from .device import AppendFile, StagedFile
-    from .striped_device import StripedDevice
+    from ..device import AppendFile, Device, StagedFile
+    from ..striped_device import StripedDevice
     from .stripes import Stripe, StripeIndex
 
 BATCH_BYTES = 8 * 1024 * 1024
@@ -36,6 +37,7 @@ class StripedFile:
         self._name = name
         self._key = file_key(name)
         self._parts = parts
+        self._homes = {child: device.members[child] for child in parts}
         self._index = index
         self._last: Stripe | None = None
         self._waiting = bytearray()
@@ -67,9 +69,10 @@ class StripedFile:
                 return
             content, self._waiting = self._waiting, bytearray()
             try:
+                self._rejoin()
                 stripes, units = cut(content, self._last, self._device.code, self._key)
                 for number, parts in enumerate(units):
-                    child = self._device.child_of(self._key, number)
+                    child = self._device.segments.child_of(self._key, number)
                     self._append(child, parts)
                 self._require_enough()
             except BaseException:
@@ -80,10 +83,28 @@ class StripedFile:
                 self._index.add(stripe)
             self._last = stripes[-1]
 
+    def _rejoin(self) -> None:
+        """Go on with a strip on children that were rebuilt since: they count again."""
+        members, segments = self._device.members, self._device.segments
+        for child in members.live():
+            if child in self._parts:
+                if self._homes[child] is members[child]:
+                    continue
+                self._drop(child)  # it went on in the directory that was there before
+            number = (child - self._key) % self._device.devices.children
+            try:
+                # Nobody else may touch a segment that its writer holds.
+                strip = segments.strip(self._name, tuple(self._index), number)
+            except Corrupt:
+                continue
+            part = members.attempt(child, partial(_begin_again, name=self._name, strip=strip))
+            if part is not None:
+                self._parts[child], self._homes[child] = part, members[child]
+
     def _append(self, child: int, parts: list[bytes | memoryview]) -> None:
         part = self._parts.get(child)
         if part is not None and (
-            self._device.attempt(child, lambda _: part.append(*parts)) is None
+            self._device.members.attempt(child, lambda _: part.append(*parts)) is None
         ):
             self._drop(child)
 
@@ -92,7 +113,7 @@ class StripedFile:
 
     def _require_enough(self) -> None:
         """Refuse to go on with so few strips that the content could not be read back."""
-        live = self._device.live()
+        live = self._device.members.live()
         if sum(child in self._parts for child in live) < self._device.devices.data:
             raise Unavailable(f"too few devices of {self._name} are left to write to")
 
@@ -102,14 +123,14 @@ class StripedFile:
             self.flush()
             self._require_sound()
             try:
-                synced = self._device.attempt_each(
+                synced = self._device.members.attempt_each(
                     list(self._parts), lambda child, _: _synced(self._parts[child])
                 )
                 for child in set(self._parts) - set(synced):
                     self._drop(child)
                 self._require_enough()
                 # What was lost on the way must be out before anybody refers to the content.
-                self._device.declare()
+                self._device.members.declare()
             except BaseException:
                 self._poisoned = True
                 raise
@@ -125,7 +146,19 @@ class StripedFile:
                 part.close()
             self._parts.clear()
             self._waiting.clear()
-            self._device.forget(self._name)
+            self._device.segments.closed(self._name)
+
+
+def _begin_again(child: Device, name: str, strip: bytes) -> AppendFile:
+    remove_file(child, name)
+    part = child.create(name)
+    try:
+        part.append(strip)
+        child.sync_directory(name.rpartition("/")[0])
+    except BaseException:
+        part.close()
+        raise
+    return part
 
 
 def _synced(part: AppendFile) -> bool:
@@ -145,39 +178,49 @@ class StripedStagedFile:
         self._device = device
         self._content = content
         self._staged: dict[int, StagedFile] = {}
+        self._homes: dict[int, Device] = {}
         self._linked: set[int] = set()
         try:
-            device.refresh()
-            device.declare()
+            device.members.refresh()
+            device.members.declare()
             self._stage()
-            device.declare()
+            device.members.declare()
         except BaseException:
             self.discard()
             raise
 
     def _stage(self) -> None:
         sealed = seal(self._content)
-        missing = [index for index in self._device.live() if index not in self._staged]
-        # Noted one by one: when a child has no room, the others' files are to be discarded.
-        self._device.attempt_each(
-            missing, lambda index, child: self._staged.setdefault(index, child.stage(sealed))
-        )
+        members = self._device.members
+        for index, home in list(self._homes.items()):
+            if members[index] is not home:  # another directory has taken its place
+                self._homes.pop(index)
+                self._staged.pop(index).discard()
+                self._linked.discard(index)
+        missing = [index for index in members.live() if index not in self._staged]
+
+        def stage(index: int, child: Device) -> bool:
+            # Noted one by one: when a child has no room, the others' files are to be discarded.
+            self._staged[index], self._homes[index] = child.stage(sealed), child
+            return True
+
+        members.attempt_each(missing, stage)
 
     def link(self, name: str) -> bool:
         """Give the file a name on all children; False when it is taken."""
         self._linked.clear()
         try:
             while True:
-                self._device.refresh()
-                self._device.declare()
+                self._device.members.refresh()
+                self._device.members.declare()
                 self._stage()
-                epoch = self._device.membership.epoch
+                epoch = self._device.members.membership.epoch
                 taken = self._link_everywhere(name)
                 if taken is None:
                     continue
-                self._device.declare()
-                self._device.refresh()
-                if self._device.membership.epoch == epoch:
+                self._device.members.declare()
+                self._device.members.refresh()
+                if self._device.members.membership.epoch == epoch:
                     break
                 # Others may have gone on without the child that decided: the one that decides
                 # now must have the file.
@@ -196,7 +239,7 @@ class StripedStagedFile:
 
     def _link_everywhere(self, name: str) -> bool | None:
         """Link on all children; True when the name is taken, None when a child failed."""
-        for place, index in enumerate(self._device.live()):
+        for place, index in enumerate(self._device.members.live()):
             if index in self._linked:
                 continue
             staged = self._staged.get(index)
@@ -204,7 +247,7 @@ class StripedStagedFile:
                 return None
             if place == 0 and not self._linked and self._device.is_on_others(name):
                 return True
-            linked = self._device.attempt(index, lambda _, s=staged: s.link(name))  # type: ignore[misc]
+            linked = self._device.members.attempt(index, lambda _, s=staged: s.link(name))  # type: ignore[misc]
             if linked is None:
                 return None
             if linked or (self._linked and self._is_ours(index, name)):
@@ -219,15 +262,15 @@ class StripedStagedFile:
     def _is_ours(self, index: int, name: str) -> bool:
         """True when a reader has put our file there before us."""
         try:
-            return self._device.children[index].read(name) == seal(self._content)
+            return self._device.members[index].read(name) == seal(self._content)
         except (OSError, Unavailable, Denied):
             return False
 
     def _require_new_epoch(self, index: int, name: str) -> None:
         """Another file has the name on a child that does not decide, or did not a moment ago."""
-        epoch = self._device.membership.epoch
-        self._device.refresh()
-        if self._device.membership.epoch == epoch:
+        epoch = self._device.members.membership.epoch
+        self._device.members.refresh()
+        if self._device.members.membership.epoch == epoch:
             raise Unavailable(
                 f"device {index} holds another {name} than the devices before it",
                 hint="scrub the store",
@@ -238,3 +281,4 @@ class StripedStagedFile:
         for staged in self._staged.values():
             staged.discard()
         self._staged.clear()
+        self._homes.clear()

@@ -17,16 +17,18 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ...errors import Corrupt, Denied, InvalidRequest, NotAStore, Unavailable
+from ....errors import Corrupt, Denied, InvalidRequest, NotAStore, Unavailable
+from ..file_calls import SYSTEM_CALLS
+from ..local_device import LocalDevice
 from .erasure import UNITS_MAX
-from .local_device import LocalDevice
 from .replica import seal, unseal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from .device import Device
+    from ..device import Device
+    from ..file_calls import FileCalls
 
 DEVICE_FILE = "device.json"
 EPOCHS = "devices"
@@ -115,20 +117,73 @@ def read_epoch(device: Device, devices: DeviceSet, epoch: int) -> Membership | N
 
 
 def newest_epoch(children: Mapping[int, Device], devices: DeviceSet) -> Membership | None:
-    """The newest epoch that any child knows, None when no child knows one."""
-    known: list[Membership] = []
-    for child in children.values():
-        try:
-            names = [name for name in child.list(EPOCHS) if name.isdigit()]
-        except (OSError, Unavailable, Denied):
-            continue
-        for name in reversed(names):
-            membership = read_epoch(child, devices, int(name))
-            if membership is not None:
-                known.append(membership)
-                break
-    # Two authors may both have died half-way: what most children were told holds.
-    return max(known, key=lambda one: (one.epoch, known.count(one)), default=None)
+    """The newest epoch that any child knows, None when no child knows one.
+
+    Raises:
+        Unavailable: Two groups of children went on without each other.
+    """
+    known: dict[int, Membership] = {}
+    for index, child in children.items():
+        membership = _newest_of(child, devices)
+        if membership is not None:
+            known[index] = membership
+    if not known:
+        return None
+    epoch = max(one.epoch for one in known.values())
+    newest = _begun({i: one for i, one in known.items() if one.epoch == epoch})
+    for index, one in known.items():
+        apart = not set(one.order) & set(newest.order)
+        if apart and _contradicts(one, newest, children, devices):
+            raise Unavailable(
+                f"device {index} and those of epoch {newest.epoch} went on without each other",
+                hint="open the devices that hold what is to be kept, without the others",
+            )
+    return newest
+
+
+def _newest_of(child: Device, devices: DeviceSet) -> Membership | None:
+    try:
+        names = [name for name in child.list(EPOCHS) if name.isdigit()]
+    except (OSError, Unavailable, Denied):
+        return None
+    found = (read_epoch(child, devices, int(name)) for name in reversed(names))
+    return next((one for one in found if one is not None), None)
+
+
+def _begun(known: Mapping[int, Membership]) -> Membership:
+    """The epoch that was begun, of several with one number that processes began to begin.
+
+    All link theirs in the order of the epoch before. The first child that every one of them names
+    has the one that goes on to all others; where nobody came so far, any of them may still.
+    """
+    contenders = sorted(set(known.values()), key=lambda one: one.order)
+    for index in contenders[0].order:
+        if index in known and all(index in one.order for one in contenders):
+            return known[index]
+    told = list(known.values())
+    return max(contenders, key=told.count)
+
+
+def _contradicts(
+    one: Membership, newest: Membership, children: Mapping[int, Device], devices: DeviceSet
+) -> bool:
+    """True when an epoch is none of those that led to the newest."""
+    there = (read_epoch(children[i], devices, one.epoch) for i in newest.order if i in children)
+    return any(other is not None and other != one for other in there)
+
+
+def known_epochs(children: Mapping[int, Device], devices: DeviceSet) -> list[Membership]:
+    """All epochs up to the newest, as those that it names know them, oldest first."""
+    newest = newest_epoch(children, devices)
+    if newest is None:
+        return []
+    found = []
+    for epoch in range(newest.epoch + 1):
+        there = (read_epoch(children[i], devices, epoch) for i in newest.order if i in children)
+        one = next((one for one in there if one is not None), None)
+        if one is not None:
+            found.append(one)
+    return found
 
 
 def link_epoch(children: Mapping[int, Device], devices: DeviceSet, membership: Membership) -> bool:
@@ -160,6 +215,7 @@ def open_children(
     *,
     create: bool,
     random_bytes: Callable[[int], bytes],
+    calls: FileCalls = SYSTEM_CALLS,
 ) -> tuple[DeviceSet, dict[int, LocalDevice], dict[int, Path]]:
     """Open the directories of a set in whichever order they are named.
 
@@ -168,6 +224,7 @@ def open_children(
         parity: How many may be lost; None takes what the set was created with.
         create: Make a new set when there is none, and finish one that is incomplete.
         random_bytes: Source of the name of a new set.
+        calls: The operating system.
 
     Returns:
         The set, the children that are there, and where each of them lies, by index.
@@ -183,7 +240,7 @@ def open_children(
     if not known:
         if not create:
             raise NotAStore("none of the directories holds a part of a store")
-        return _create(paths, parity, random_bytes)
+        return _create(paths, parity, random_bytes, calls)
     devices = Counter(found[0] for found in known.values()).most_common(1)[0][0]
     where: dict[int, Path] = {}
     for path, (others, index) in known.items():
@@ -200,16 +257,41 @@ def open_children(
             f"the store was created with parity={devices.parity}, not {parity}",
             hint="leave the parity out",
         )
-    children = {index: open_child(devices, path, create=create) for index, path in where.items()}
+    children = _opened(devices, where, create=create, calls=calls)
     if create and len(where) < devices.children and newest_epoch(children, devices) is None:
         # Its creator died before the set was whole: nothing can have been stored yet.
         free = [index for index in range(devices.children) if index not in where]
         empty = [path for path in paths if path not in known]
         where.update(zip(free, empty, strict=False))
-        return devices, _found(devices, where), where
+        for child in children.values():
+            child.close()
+        return devices, _found(devices, where, calls), where
     if len(children) < devices.data:
+        for child in children.values():
+            child.close()
         raise too_many_lost(devices, devices.children - len(children))
     return devices, children, where
+
+
+def _opened(
+    devices: DeviceSet, where: Mapping[int, Path], *, create: bool, calls: FileCalls
+) -> dict[int, LocalDevice]:
+    """Open directories; one that cannot be opened counts as missing where others suffice."""
+    children: dict[int, LocalDevice] = {}
+    failure: Exception | None = None
+    try:
+        for index, path in where.items():
+            try:
+                children[index] = open_child(devices, path, create=create, calls=calls)
+            except (NotAStore, Unavailable) as error:
+                failure = error
+        if failure is not None and len(children) < devices.data:
+            raise failure
+    except BaseException:
+        for child in children.values():
+            child.close()
+        raise
+    return children
 
 
 def too_many_lost(devices: DeviceSet, lost: int) -> Unavailable:
@@ -221,10 +303,22 @@ def too_many_lost(devices: DeviceSet, lost: int) -> Unavailable:
     )
 
 
-def open_child(devices: DeviceSet, path: Path, *, create: bool) -> LocalDevice:
+def perhaps_outdated(devices: DeviceSet, live: int) -> Unavailable:
+    """The error that says that the others may have gone on without those that are there."""
+    return Unavailable(
+        f"{live} of {devices.children} devices are there, and the others may have gone on without "
+        "them: these cannot know",
+        hint="bring one more of the missing directories back, or if they are lost for good, say "
+        "so: pagelake devices accept-loss",
+    )
+
+
+def open_child(
+    devices: DeviceSet, path: Path, *, create: bool, calls: FileCalls = SYSTEM_CALLS
+) -> LocalDevice:
     """Open one directory of a set."""
     maps_max = max(1, _MAPS_MAX // devices.children)
-    return LocalDevice(path, create=create, extra_folders=(EPOCHS,), maps_max=maps_max)
+    return LocalDevice(path, create=create, calls=calls, extra_folders=(EPOCHS,), maps_max=maps_max)
 
 
 def _look(path: Path) -> tuple[DeviceSet, int] | None:
@@ -239,7 +333,10 @@ def _look(path: Path) -> tuple[DeviceSet, int] | None:
 
 
 def _create(
-    paths: Sequence[Path], parity: int | None, random_bytes: Callable[[int], bytes]
+    paths: Sequence[Path],
+    parity: int | None,
+    random_bytes: Callable[[int], bytes],
+    calls: FileCalls,
 ) -> tuple[DeviceSet, dict[int, LocalDevice], dict[int, Path]]:
     parity = 1 if parity is None else parity
     if not 2 <= len(paths) <= UNITS_MAX or not 1 <= parity < len(paths):
@@ -249,17 +346,26 @@ def _create(
         )
     devices = DeviceSet(random_bytes(_SET_ID_BYTES).hex(), len(paths), parity)
     where = dict(enumerate(paths))
-    return devices, _found(devices, where), where
+    return devices, _found(devices, where, calls), where
 
 
-def _found(devices: DeviceSet, where: Mapping[int, Path]) -> dict[int, LocalDevice]:
+def _found(
+    devices: DeviceSet, where: Mapping[int, Path], calls: FileCalls
+) -> dict[int, LocalDevice]:
     """Make the directories children of the set, and publish its first epoch."""
-    children = {index: open_child(devices, path, create=True) for index, path in where.items()}
-    for index, child in children.items():
-        if child.exists("store.json"):
-            raise NotAStore(f"{where[index]} holds a store of its own already")
-        join_child(child, devices, index)
-    link_epoch(children, devices, Membership(0, tuple(range(devices.children))))
+    children: dict[int, LocalDevice] = {}
+    try:
+        for index, path in where.items():
+            children[index] = open_child(devices, path, create=True, calls=calls)
+        for index, child in children.items():
+            if child.exists("store.json"):
+                raise NotAStore(f"{where[index]} holds a store of its own already")
+            join_child(child, devices, index)
+        link_epoch(children, devices, Membership(0, tuple(range(devices.children))))
+    except BaseException:
+        for child in children.values():
+            child.close()
+        raise
     return children
 
 
@@ -267,7 +373,7 @@ def join_child(child: Device, devices: DeviceSet, index: int) -> None:
     """Write a child's ``device.json``.
 
     Raises:
-        NotAStore: Another process made it a child of another set meanwhile.
+        NotAStore: It is another child, or one of another set.
     """
     staged = child.stage(describe_child(devices, index))
     try:
@@ -275,5 +381,8 @@ def join_child(child: Device, devices: DeviceSet, index: int) -> None:
     finally:
         staged.discard()
     if identify_child(child) != (devices, index):
-        raise NotAStore("a directory was made part of another set of devices at the same time")
+        raise NotAStore(
+            f"the directory is another device than device {index} of this store",
+            hint="name an empty or a new directory",
+        )
     child.sync_directory("")

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Literal
 
 import xxhash
 
-from ...errors import Corrupt
+from ....errors import Corrupt
 
 if TYPE_CHECKING:
-    from .device import Device
+    from ..device import Device
 
 _TRAILER = struct.Struct("<8sQ")
 _MAGIC = b"PLCOPY1\n"
@@ -59,4 +59,10 @@ def publish_copy(child: Device, name: str, content: bytes) -> Literal[True]:
     finally:
         staged.discard()
     child.sync_directory(name.rpartition("/")[0])
+    return True
+
+
+def remove_file(device: Device, name: str) -> Literal[True]:
+    """Remove a file from a child."""
+    device.unlink(name)
     return True

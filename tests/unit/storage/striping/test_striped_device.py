@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 from pagelake.errors import Corrupt, InvalidRequest, NotAStore, Unavailable
-from pagelake.storage.devices.erasure import ErasureCode
 from pagelake.storage.devices.local_device import LocalDevice
-from pagelake.storage.devices.scrub import rebuild, scrub, status
+from pagelake.storage.devices.rebuild import rebuild
+from pagelake.storage.devices.scrub import scrub, status
 from pagelake.storage.devices.striped_device import StripedDevice, open_striped
+from pagelake.storage.devices.striping.erasure import ErasureCode
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -143,11 +144,11 @@ def test_writer_of_a_passed_epoch_loses(tmp_path: Path) -> None:
     paths = folders(tmp_path, 4)
     stalled, other = (open_striped(paths, 1, create=True) for _ in range(2))
     staged = stalled.stage(b"stalled")
-    other.lose(0)
+    other.members.lose(0)
     assert publish(other, "log/1", b"winner")
     assert not staged.link("log/1")
     assert stalled.read("log/1") == other.read("log/1") == b"winner"
-    assert stalled.membership == other.membership
+    assert stalled.members.membership == other.members.membership
     assert not status(stalled)[0].live
 
 
@@ -271,19 +272,20 @@ def test_rebuild_joins_a_replacement(tmp_path: Path) -> None:
     device = open_striped(paths, None, create=True)
     bystander = open_striped(paths, None, create=True)
     publish(device, "log/2", b"two")
-    done: list[tuple[int, int]] = []
+    done: list[tuple[str, int, int]] = []
     replacement = tmp_path / "new"
     rebuild(device, 0, replacement, progress=lambda *step: done.append(step))
-    assert done == [(number, 3) for number in (1, 2, 3)]
+    assert [name for name, _, _ in done] == ["log/1", "log/2", NAME]
+    assert done[-1][1] == done[-1][2] == 400_006
     assert all(child.live for child in status(device))
     rebuilt = {path.relative_to(replacement): path.read_bytes()
                for path in replacement.rglob("*") if path.is_file()}  # fmt: skip
     assert {name for name in lost if name.parts[0] != "devices"} <= set(rebuilt)
     assert all(rebuilt[name] == lost[name] for name in lost if name.parts[0] != "devices")
-    with pytest.raises(Unavailable, match="replaced"):
-        publish(bystander, "log/3", b"three")  # it knows nothing of the new directory
+    assert publish(bystander, "log/3", b"three")  # it finds the new directory by itself
+    assert bystander.members.paths[0] == replacement
+    assert (replacement / "log/3").is_file()
     paths = [replacement, *paths[1:]]
-    assert publish(device, "log/3", b"three")
     shutil.rmtree(paths[1])
     shutil.rmtree(paths[2])
     device = open_striped(paths, None, create=True)
