@@ -1,7 +1,7 @@
 # Everything is run from here; needs git, GNU make 3.81 or later and Python 3.11 or later.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check golden bench bars crash sim clean
+.PHONY: help setup demo test check golden bench bars crash fuzz torture sim clean
 
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -58,6 +58,18 @@ crash: $(STAMP) ## Run the long crash suite: crash states, kills, bit flips, los
 	$(BIN)/python -m tests.crash.flips --count $(if $(FULL),100000,10000)
 	$(BIN)/python -m tests.crash.storm --kills $(if $(FULL),500,50)
 	$(BIN)/python -m tests.crash.lost_devices
+
+fuzz: $(STAMP) ## Compare generated statements with stock DuckDB (SEED=1, COUNT=100000 queries)
+	$(BIN)/python -m tests.differential.fuzz --seed $${SEED:-1} --count $${COUNT:-100000}
+
+torture: $(STAMP) ## Fail system calls, cut the power, fill disks, operate on files (FULL=1: for hours)
+	$(BIN)/python -m tests.torture.bypass
+	$(BIN)/python -m tests.torture.failing_syscalls --step $(if $(FULL),1,10)
+	$(BIN)/python -m tests.torture.lossy_mounts --mounts $(if $(FULL),500,50)
+	$(BIN)/python -m tests.torture.small_disk --points $(if $(FULL),200,20)
+	$(BIN)/python -m tests.torture.limits
+	$(BIN)/python -m tests.torture.surgery --count $(if $(FULL),100000,10000)
+	$(BIN)/python -m tests.torture.soak --minutes $(if $(FULL),120,5)
 
 sim: $(STAMP) ## Repeat one simulated run bit for bit (SEED=1)
 	$(BIN)/python -m tests.crash.simulate --seed $${SEED:-1}

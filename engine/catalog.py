@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from ..errors import Denied, InvalidRequest
 from ..sql import statement as st
 from ..sql.classify import classify
 from ..sql.provider import Relation, RelationColumn, RelationKind, SystemRelation
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 SYSTEM_SCHEMA = "pagelake"
 DEFAULT_SCHEMA = "main"
 """Where a bare name is looked for that the current schema does not have."""
-
+_RESERVED = {SYSTEM_SCHEMA, "catalog", "information_schema", "pg_catalog"}
 
 CHANGE_COLUMNS = (
     RelationColumn("change_type", "VARCHAR"),
@@ -30,15 +31,32 @@ CHANGE_COLUMNS = (
 """Columns of a table's changes before its own."""
 
 
+def require_changeable(schema: str) -> None:
+    """Refuse to change what is in a schema that is the system's, or the past.
+
+    Raises:
+        Denied: The schema is reserved.
+        InvalidRequest: It stands for a version.
+    """
+    if schema.lower() in _RESERVED:
+        raise Denied(f'the schema "{schema}" is reserved for the system')
+    if read_at_schema(schema) is not None:
+        raise InvalidRequest(
+            "the past cannot be changed", hint="leave AT out, or say RESTORE to go back to it"
+        )
+
+
 def table_relation(state: TableState, version: int | None = None) -> Relation:
     """A stored table as the planner sees it."""
     definition = state.definition
-    columns = tuple(RelationColumn(c.name, c.type) for c in definition.columns)
+    columns = [RelationColumn(c.name, c.type) for c in definition.columns]
+    for generated in definition.generated:
+        columns.insert(generated.place, RelationColumn(generated.name, generated.type))
     return Relation(
         RelationKind.TABLE,
         definition.schema,
         definition.name,
-        columns,
+        tuple(columns),
         key=definition.id,
         version=version,
     )
@@ -156,6 +174,19 @@ class SessionCatalog:
             version=version,
             since=since,
         )
+
+    def entries(self) -> Mapping[str, Sequence[Relation]]:
+        """Macros and types by folded name."""
+        if not self.snapshot.entries:
+            return {}
+        found: dict[str, list[Relation]] = {}
+        for entry in self.snapshot.entries.values():
+            if entry.kind in {"macro", "table_macro", "type"}:
+                relation = Relation(
+                    RelationKind.ENTRY, entry.schema, entry.name, (), key=entry.kind, sql=entry.sql
+                )
+                found.setdefault(entry.name.lower(), []).append(relation)
+        return found
 
     def names(self) -> Sequence[str]:
         """Names that could have been meant, for suggestions."""

@@ -6,6 +6,7 @@
     pagelake info STORE
     pagelake check STORE        is everything as it was written?
     pagelake backup STORE DEST
+    pagelake devices …          a store over several directories
     pagelake tpch …
 
 Nothing here imports the engine before a store is opened, so that help comes at once.
@@ -28,6 +29,7 @@ from ..errors import InvalidRequest
 from .cli_errors import discard_output, report, status_of
 from .output.format import (
     BINARY_FORMATS,
+    FILE_FORMATS,
     FORMAT_NAMES,
     LAST_RESULT_FORMATS,
     MAX_ROWS_DEFAULT,
@@ -38,18 +40,6 @@ if TYPE_CHECKING:
 
     from .connection import Connection
     from .shell.presenter import Presenter
-
-_EXTENSION_FORMATS = {
-    ".csv": "csv",
-    ".json": "json",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".md": "markdown",
-    ".arrow": "arrow",
-    ".arrows": "arrow",
-    ".feather": "arrow",
-    ".parquet": "parquet",
-}
 
 
 class _ReaderGone(Exception):
@@ -70,6 +60,11 @@ class _StoreGroup(click.Group):
             "pagelake.engine.cli_check",
             "check",
             "Verify everything in a store, and repair what can be repaired.",
+        ),
+        "devices": (
+            "pagelake.engine.devices.cli",
+            "devices",
+            "Create, look after and rebuild a store over several devices.",
         ),
         "tpch": (
             "pagelake.tpch.cli",
@@ -182,6 +177,18 @@ _format_option = click.option(
     type=click.Choice(FORMAT_NAMES),
     help="Result format.  [default: table, or by the ending of --output]",
 )
+
+
+def _format_switches(command: Callable[..., None]) -> Callable[..., None]:
+    """Add `--json` and its like, each short for `--format` with that name."""
+    for name in reversed(FORMAT_NAMES):
+        switch = click.option(
+            f"--{name}", "format_switch", flag_value=name, help=f"Short for --format {name}."
+        )
+        command = switch(command)
+    return command
+
+
 _read_only_option = click.option("--read-only", is_flag=True, help="Refuse to change the store.")
 
 
@@ -195,9 +202,16 @@ _read_only_option = click.option("--read-only", is_flag=True, help="Refuse to ch
     metavar="SQL",
     help="Run SQL or dot commands and leave; may be repeated.",
 )
-@click.option("--format", "-f", "format_name", type=click.Choice(FORMAT_NAMES), default="table")
+@_format_option
+@_format_switches
 @_read_only_option
-def shell(store: str, commands: tuple[str, ...], format_name: str, read_only: bool) -> None:
+def shell(
+    store: str,
+    commands: tuple[str, ...],
+    format_name: str | None,
+    format_switch: str | None,
+    read_only: bool,
+) -> None:
     """Open a SQL shell on STORE, or run a script from standard input.
 
     Statements end in ';'. The shell has history (Ctrl-R searches), completion (Tab) and dot
@@ -207,39 +221,45 @@ def shell(store: str, commands: tuple[str, ...], format_name: str, read_only: bo
     \b
     Examples:
       pagelake demo.lake
-      pagelake demo.lake -c "CREATE TABLE t (a INTEGER)" -c "INSERT INTO t VALUES (1)"
+      pagelake -c "CREATE TABLE t (a INTEGER)" -c "INSERT INTO t VALUES (1)" demo.lake
+      pagelake -c "FROM t" --json demo.lake | jq .
       pagelake shell demo.lake < script.sql
-      echo "SELECT 1;" | pagelake demo.lake --format csv
+      echo "SELECT 1;" | pagelake demo.lake --csv
     """  # noqa: D301
-    from .shell.presenter import standard_presenter
+    from .shell.config import load_config
+    from .shell.opening import Opening
+    from .shell.presenter import configured_presenter
     from .shell.repl import Leave, Shell
 
-    presenter = standard_presenter(format_name)
+    config = load_config()
+    interactive = not commands and sys.stdin.isatty()
+    chosen = format_switch or format_name
+    presenter = configured_presenter(chosen, config, interactive=interactive)
     _refuse_binary_terminal(presenter)
-    with connect(store, read_only=read_only) as con:
-        session = Shell(con, presenter, report)
-        try:
-            if commands:
-                for number, text in enumerate(commands, start=1):
-                    session.run_script(text, f"-c number {number}" if len(commands) > 1 else None)
-            elif sys.stdin.isatty():
-                _greet(con, store)
-                session.run_prompt()
-            else:
-                session.run_script(sys.stdin.read(), "standard input")
-        except Leave:
-            pass
-
-
-def _greet(con: Connection, store: str) -> None:
-    click.echo(f"Pagelake {__version__} · {store} at version {con.snapshot()}")
-    click.echo("Statements end in ';'. Type .help for help, Ctrl-D to leave.")
+    opening = Opening(lambda: connect(store, read_only=read_only))
+    session = Shell(opening, presenter, report, config)
+    try:
+        if interactive:
+            click.echo(f"Pagelake {__version__} · {store}")
+            click.echo("Statements end in ';'. Type .help for help, Ctrl-D to leave.")
+            session.run_prompt()
+            return
+        opening.connection()
+        for number, text in enumerate(commands, start=1):
+            session.run_script(text, f"-c number {number}" if len(commands) > 1 else None)
+        if not commands:
+            session.run_script(sys.stdin.read(), "standard input")
+    except Leave:
+        pass
+    finally:
+        session.close()
 
 
 @cli.command()
 @click.argument("store")
 @click.argument("sql")
 @_format_option
+@_format_switches
 @click.option(
     "--output",
     "-o",
@@ -260,13 +280,14 @@ def _greet(con: Connection, store: str) -> None:
     type=click.IntRange(min=0),
     default=MAX_ROWS_DEFAULT,
     show_default=True,
-    help="Rows that table and markdown show; 0 shows all, held in memory.",
+    help="Rows that table, box and markdown show; 0 shows all, held in memory.",
 )
 @_read_only_option
 def query(
     store: str,
     sql: str,
     format_name: str | None,
+    format_switch: str | None,
     output: Path | None,
     parameters: tuple[str, ...],
     max_rows: int,
@@ -274,15 +295,17 @@ def query(
 ) -> None:
     """Run SQL on STORE and print the result; '-' reads the SQL from standard input.
 
-    Results are streamed, whatever their size. Of several statements, table and markdown print
-    every result, the other formats the last one.
+    Results are streamed, whatever their size. Of several statements, formats for people print
+    every result, those for programs the last one.
 
     \b
     Formats:
-      table     boxes, for people; control characters in values are spelled out
-      csv       quoted per RFC 4180, LF line ends; NULL is empty, an empty string is ""
+      table     for people, cut to the window; control characters in values are spelled out
+      box       the same, whole; line: a value a line; list: a row a line, | between values
+      csv, tsv  quoted per RFC 4180, LF line ends; NULL is empty, an empty string is ""
       json      an array of objects; jsonl: one object per line
-      markdown  a table for documents
+      markdown  a table for documents; html: one for web pages
+      insert    INSERT statements
       arrow     Arrow IPC: a stream into pipes and .arrows files, else the file format
       parquet   Parquet with zstd
     DECIMAL keeps its exact digits everywhere. BLOB is lower-case hexadecimal in text formats. In
@@ -294,7 +317,7 @@ def query(
       pagelake query demo.lake "FROM orders" --format parquet --output orders.parquet
       pagelake query demo.lake - --format jsonl < report.sql | jq .total
     """  # noqa: D301
-    presenter = _query_presenter(format_name, output, max_rows)
+    presenter = _query_presenter(format_switch or format_name, output, max_rows)
     text = sys.stdin.read() if sql == "-" else sql
     values = [parameter_value(raw) for raw in parameters] or None
     with connect(store, read_only=read_only) as con:
@@ -321,12 +344,13 @@ def _query_presenter(format_name: str | None, output: Path | None, max_rows: int
 
     if format_name is None:
         suffix = output.suffix.lower() if output else ""
-        format_name = _EXTENSION_FORMATS.get(suffix, "table")
+        format_name = FILE_FORMATS.get(suffix, "table")
     presenter = standard_presenter(format_name)
     if output is not None:
         presenter.is_terminal = False
         presenter.options = replace(presenter.options, colour=False)
     presenter.options = replace(presenter.options, max_rows=max_rows)
+    presenter.max_rows = max_rows
     _refuse_binary_terminal(presenter)
     return presenter
 
@@ -394,6 +418,11 @@ def _complete_file(path: Path) -> Iterator[BinaryIO]:
         with path.open("wb") as stream:
             yield stream
         return
+    if not path.absolute().parent.is_dir():
+        raise InvalidRequest(
+            f"{path} cannot be written: there is no directory {path.parent}",
+            hint="create it, or name another file",
+        )
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished{path.suffix}")
     try:
         with unfinished.open("wb") as stream:

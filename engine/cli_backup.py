@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import click
 
@@ -24,35 +23,15 @@ def backup(store: tuple[str, ...], destination: str, quiet: bool) -> None:
     Examples:
       pagelake backup demo.lake /backup/demo.lake
       pagelake query /backup/demo.lake "SELECT count(*) FROM t" --read-only
-      pagelake backup /disk1/lake /disk2/lake /disk3/lake /backup/lake
+      pagelake backup /disk1/lake /backup/lake
     """  # noqa: D301
-    from ..errors import InvalidRequest
-    from ..storage.devices.local_device import LocalDevice
-    from ..storage.maintenance.backup import backup as copy_store
-    from ..storage.store import Store
-    from .cli_check import open_device, progress_bar
+    from .cli_check import progress_bar
     from .cli_info import bytes_text
-    from .shell.presenter import duration_text
+    from .safekeeping.backup import backup as copy_store
+    from .shell.texts import duration_text
 
-    target = Path(destination).expanduser().absolute()
-    if any(target.resolve() == Path(path).expanduser().resolve() for path in store):
-        raise InvalidRequest("a store cannot be backed up into itself")
-    device = open_device(store, writable=True)
-    if not device.exists("store.json"):
-        device.close()
-        from ..errors import NotAStore
-
-        raise NotAStore("there is no store here")
-    source = Store(device)
-    try:
-        copy = LocalDevice(target, create=True)
-        try:
-            with progress_bar(quiet=quiet) as progress:
-                done = copy_store(source, copy, progress)
-        finally:
-            copy.close()
-    finally:
-        source.close()
+    with progress_bar(quiet=quiet) as progress:
+        done = copy_store(store, destination, progress=progress)
     if not quiet:
         copied, took = bytes_text(done.bytes_copied), duration_text(done.seconds)
         sys.stdout.write(f"version {done.version}: {copied} copied in {took}\n")

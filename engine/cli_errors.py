@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import sys
 import traceback
 
 from ..errors import Error, exit_code
+from .output.terminal import ELLIPSIS, cell_width, clip, visible
 
 BROKEN_PIPE_STATUS = 141
 """128 + SIGPIPE, what shells report of a program whose reader went away."""
+
+
+_CARET = re.compile(r"([ \t]*)\^+")
 
 
 def debugging() -> bool:
@@ -22,9 +28,9 @@ def report(error: BaseException) -> None:
     if debugging():
         traceback.print_exception(error)
     label = "error:"
-    if sys.stderr.isatty() and not os.environ.get("NO_COLOR"):
+    if _coloured():
         label = f"\x1b[1;31m{label}\x1b[0m"
-    lines = [f"{label} {_text(error)}", *(getattr(error, "__notes__", None) or ())]
+    lines = [f"{label} {_text(error)}", *map(visible, getattr(error, "__notes__", None) or ())]
     sys.stderr.write("\n".join(lines) + "\n")
     sys.stderr.flush()
 
@@ -53,9 +59,11 @@ def discard_output() -> int:
     return BROKEN_PIPE_STATUS
 
 
-def _text(error: BaseException) -> str:
-    from .output.terminal import visible
+def _coloured() -> bool:
+    return sys.stderr.isatty() and not os.environ.get("NO_COLOR")
 
+
+def _text(error: BaseException) -> str:
     if isinstance(error, Error):
         text = str(error)
     elif isinstance(error, OSError) and error.strerror:
@@ -67,4 +75,34 @@ def _text(error: BaseException) -> str:
             f"{type(error).__name__}: {error}\n"
             "hint: this is a defect of Pagelake; run again with --debug and report what it prints"
         )
-    return "\n".join(visible(line).replace("\\t", "\t") for line in text.split("\n"))
+    width = shutil.get_terminal_size().columns if sys.stderr.isatty() else 10_000
+    lines: list[str] = []
+    excerpt = ""
+    for line in text.split("\n"):
+        caret = _CARET.fullmatch(line)
+        if caret is not None and lines:
+            lines[-1:] = _pointed(excerpt, len(caret[1]), width)
+        else:
+            lines.append(visible(line).replace("\\t", "\t"))
+        excerpt = line
+    return "\n".join(lines)
+
+
+def _pointed(excerpt: str, column: int, width: int) -> list[str]:
+    """Return a line of a statement and the line below it, whose caret stands under a column.
+
+    Args:
+        excerpt: The line, indented.
+        column: Characters before the spot; they may be wide, or none in the window at all.
+        width: Cells of the window: a longer line is cut on both sides of the spot.
+    """
+    before = visible(excerpt[:column].replace("\t", "    "))
+    after = visible(excerpt[column:].replace("\t", "    "))
+    room = max(width - 1, 20)
+    if cell_width(before) > room * 2 // 3:
+        while cell_width(before) > room // 2:
+            before = before[1:]
+        before = f"  {ELLIPSIS}{before}"
+    after = clip(after, room - cell_width(before))
+    caret = "\x1b[1;31m^\x1b[0m" if _coloured() else "^"
+    return [before + after, " " * cell_width(before) + caret]

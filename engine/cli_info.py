@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from .. import __version__
 from .output.format import OutputOptions, writer_for
 from .output.terminal import visible
-from .shell.presenter import count_text, standard_presenter
+from .shell.presenter import standard_presenter
+from .shell.texts import count_text
 
 if TYPE_CHECKING:
     from .connection import Connection

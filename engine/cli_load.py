@@ -6,10 +6,10 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from ..errors import InvalidRequest, UnknownName
+from ..errors import InvalidRequest, InvalidValue, UnknownName
 from .shell.cancellation import run_cancellable
 from .shell.commands import quoted_name
-from .shell.presenter import count_text, duration_text
+from .shell.texts import count_text, duration_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -147,6 +147,17 @@ class _Source:
             self._cursor.close()
 
     def _open(self, con: Connection, path: Path, ending: str) -> pa.RecordBatchReader:
+        import pyarrow as pa
+
+        try:
+            return self._opened(con, path, ending)
+        except pa.ArrowException as error:
+            raise InvalidValue(
+                f"{path} is not what its ending says, or damaged: {error}",
+                hint="give the file the ending of its format",
+            ) from error
+
+    def _opened(self, con: Connection, path: Path, ending: str) -> pa.RecordBatchReader:
         import pyarrow as pa
 
         if ending == "parquet":

@@ -16,6 +16,7 @@ from ..sql.references import At
 from ..sql.tokens import literal, quote
 from ..storage.store import STORE_FORMAT
 from .database import MEMORY, Database
+from .kernel_errors import typed_memory_errors
 from .statements import describe
 from .time_travel import version_at
 
@@ -39,6 +40,7 @@ class Cursor:
     """
 
     arraysize = 1
+    _count_is_a_row = False
 
     def __init__(self, session: Session, connection: Connection | None = None) -> None:
         self._session = session
@@ -100,17 +102,25 @@ class Cursor:
             raise Closed("no statement was executed", hint="call execute first")
         return self._result
 
+    def _rows(self) -> Result:
+        result = self._open_result()
+        if not (result.returns_rows or self._count_is_a_row):
+            raise InvalidRequest(
+                "the statement returns no rows", hint="rowcount tells how many it changed"
+            )
+        return result
+
     def fetchone(self) -> tuple[Any, ...] | None:
         """The next row, None behind the last."""
-        return self._open_result().fetchone()
+        return self._rows().fetchone()
 
     def fetchmany(self, size: int | None = None) -> list[tuple[Any, ...]]:
         """Up to ``size`` (or ``arraysize``) further rows."""
-        return self._open_result().fetchmany(self.arraysize if size is None else size)
+        return self._rows().fetchmany(self.arraysize if size is None else size)
 
     def fetchall(self) -> list[tuple[Any, ...]]:
         """All remaining rows."""
-        return self._open_result().fetchall()
+        return self._rows().fetchall()
 
     def arrow(self) -> pa.Table:
         """All remaining rows as an Arrow table."""
@@ -204,6 +214,10 @@ class Cursor:
 class Connection(Cursor):
     """An open database and its first cursor. Closing it closes the database."""
 
+    # PEP 249 knows no execute on a connection: here it is DuckDB's, whose statements without
+    # rows give their count as one.
+    _count_is_a_row = True
+
     # PEP 249 asks for the exceptions on the connection too.
     Error = errors.Error
     InterfaceError = errors.InterfaceError
@@ -276,6 +290,7 @@ class Connection(Cursor):
         self._database.close()
 
 
+@typed_memory_errors()
 def connect(
     path: str | os.PathLike[str] = MEMORY,
     *,
@@ -288,7 +303,8 @@ def connect(
     """Open a store, created when it does not exist.
 
     Args:
-        path: A directory, or ``:memory:`` for a throw-away store; left out with devices.
+        path: A directory, or ``:memory:`` for a throw-away store; left out with devices. Any one
+            directory of a store over several devices opens it.
         devices: Directories to spread the store over.
         parity: How many of them may be lost; None for what the store was created with.
         read_only: Refuse changes and create nothing.

@@ -17,17 +17,21 @@ from ..sql.predicate import Constant, Predicate
 from ..sql.provider import ScanRequest, SystemRelation
 from ..storage.devices.local_device import LocalDevice
 from ..storage.devices.memory_device import MemoryDevice
-from ..storage.devices.striped_device import open_striped
+from ..storage.devices.striped_device import open_member, open_striped
 from ..storage.environment import Environment
 from ..storage.hot_directory import HotDirectory
+from ..storage.keys.key_index import KeyIndexes
 from ..storage.store import Store
 from .kernel import Kernel, kernel_version
 from .leaves.delta import Deltas
 from .leaves.hot_tier import HotTier
-from .leaves.route import Router, Routing
+from .leaves.route import Routing
+from .leaves.router import Router
 from .maintenance import Maintenance
+from .native.introspection import introspect
 from .plan_cache import PlanCache
 from .query_log import QueryLog
+from .rivals import Rivals
 from .session import Session
 from .settings import SETTINGS, Settings, remove_temp_directory
 
@@ -104,13 +108,23 @@ class Database:
         )
         self.hot = HotTier(self.kernel, self.store, self.settings, self.environment, directory)
         self.deltas = Deltas(self.kernel, self.store)
+        self.rivals = Rivals(self.store)
+        self.attached: set[str] = set()
+        self.forgives = False
+        self.keys = KeyIndexes(self.store)
         self.log = QueryLog()
         self.plans = PlanCache(self.settings.integer("plan_cache_entries"))
         self._factories = (registry or builtin_registry()).seal()
         self.system: dict[str, SystemRelation] = self._system_at(self.store.snapshot())
         self.router = Router(
             Routing(
-                self.kernel, self.store, self.hot, self.deltas, self.system, self._system_source
+                self.kernel,
+                self.store,
+                self.hot,
+                self.deltas,
+                self.system,
+                self._system_source,
+                lambda route: introspect(route, self.name),
             )
         )
         self.maintenance = Maintenance(self)
@@ -287,7 +301,9 @@ def _device(
     if text == MEMORY:
         return MEMORY, "memory", MemoryDevice()
     root = _root(text)
-    return str(root), root.stem or "pagelake", LocalDevice(root, create=not read_only)
+    one: Device | None = open_member(root, create=not read_only)
+    device = one or LocalDevice(root, create=not read_only)
+    return str(root), root.stem or "pagelake", device
 
 
 def _root(text: str) -> Path:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from ..errors import Timeout
 
 if TYPE_CHECKING:
+    from ..sql.logical import LogicalPlan
     from .kernel import Cursor
+    from .leaves.route import Route
     from .settings import Settings
 
 
@@ -17,9 +19,20 @@ class Guard:
 
     Args:
         settings: For ``statement_timeout``.
+
+    Attributes:
+        one_result: Whether every result is read, or given up, before the next statement: rows of
+            temporary relations then stream, and are not collected for whoever comes late.
+        is_observed: Whether somebody watches, and wants the two that follow.
+        last: The kernel cursor that ran last: it can tell how far it is, and what it read.
+        reads: Route and plan of the query that was opened last.
     """
 
     def __init__(self, settings: Settings) -> None:
+        self.one_result = False
+        self.is_observed = False
+        self.last: Cursor | None = None
+        self.reads: tuple[Route, LogicalPlan] | None = None
         self._settings = settings
         self._busy: dict[int, Cursor] = {}
         self._lock = threading.Condition()
@@ -63,6 +76,8 @@ class Watch:
     def __enter__(self) -> Watch:
         with self._guard._lock:
             self._guard._busy[id(self._cursor)] = self._cursor
+            if self._guard.is_observed:
+                self._guard.last = self._cursor
         if self._seconds > 0:
             self._timer = threading.Timer(self._seconds, self._expire)
             self._timer.daemon = True

@@ -47,6 +47,7 @@ class Kernel:
     def __init__(self, settings: Settings, environment: Environment) -> None:
         self._environment = environment
         self._lock = threading.Lock()
+        self._own: set[str] = set()
         self._root = duckdb.connect(":memory:", config=_CONFIG)
         self.apply(settings)
 
@@ -76,31 +77,37 @@ class Kernel:
     def attach_memory(self, prefix: str) -> str:
         """Attach a new database in memory; returns its name."""
         name = self.name(prefix)
+        self._own.add(name)
         self.execute(f"ATTACH ':memory:' AS {name}")
         return name
 
     def attach_file(self, path: str, prefix: str) -> str:
         """Attach a native file read-only; returns its name."""
         name = self.name(prefix)
+        self._own.add(name)
         self.execute(f"ATTACH {literal(path)} AS {name} (READ_ONLY)")
         return name
+
+    def databases(self) -> list[str]:
+        """Folded names of the databases that were attached, our own left out."""
+        rows = self.execute(
+            "SELECT lower(database_name) FROM duckdb_databases() WHERE NOT internal"
+        )
+        return [name for (name,) in rows if name not in self._own and name != "memory"]
 
     def detach(self, name: str) -> None:
         """Detach a database that nobody uses."""
         self.execute(f"DETACH {quote(name)}")
+        self._own.discard(name)
 
-    def statement_kind(self, sql: str) -> tuple[int, str, set[str]]:
-        """Parse a text; returns its number of statements, the first one's kind and parameters.
+    def parse(self, sql: str) -> None:
+        """Let the kernel's parser judge a text.
 
         Raises:
             duckdb.ParserException: The text is not SQL.
         """
         with self._lock:
-            statements = self._root.extract_statements(sql)
-        if not statements:
-            return 0, "", set()
-        first = statements[0]
-        return len(statements), first.type.name, set(first.named_parameters)
+            self._root.extract_statements(sql)
 
     def close(self) -> None:
         """Close the instance and all its cursors."""

@@ -6,8 +6,10 @@ the caret becomes a position in the user's text.
 
 from __future__ import annotations
 
+import errno
 import re
 import secrets
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import duckdb
@@ -24,13 +26,14 @@ from ..errors import (
     LimitExceeded,
     ParseError,
     StorageFull,
+    Unavailable,
     UnknownName,
     Unsupported,
 )
 from ..sql.names import close_matches
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
 _LINE = re.compile(r"\n+LINE (\d+): (.*)\n( *)\^", re.DOTALL)
 _INTERNAL = re.compile(r'"?\b(?:route|delta|hot|scratch)_[0-9a-f]{16}"?\.')
@@ -43,6 +46,9 @@ _MISSING_COLUMN = re.compile(
 )
 _INTERRUPTED = re.compile("Query interrupted|KeyboardInterrupt|INTERRUPT Error")
 """Ctrl-C as the client reports it, also when it came while Python was called from a scan."""
+_STREAM_KIND = re.compile(r"([A-Za-z ]+) Error: ")
+_NAMED = re.compile(r"(?:column|field|(?:function|type) with name) [\"']?([\w.]+)", re.IGNORECASE)
+"""What an error of the kernel's that tells no place is about."""
 _PREFIX = re.compile(r"^[\w ]+ Error: ")
 _CARRIED = re.compile(r"pagelake error ([0-9a-f]{16})")
 _CARRIED_MAX = 64
@@ -59,6 +65,15 @@ def carry(error: Error) -> RuntimeError:
     while len(_carried) > _CARRIED_MAX:  # those of statements that failed twice at once
         _carried.pop(next(iter(_carried)), None)
     return RuntimeError(f"pagelake error {token}")
+
+
+@contextmanager
+def typed_memory_errors() -> Iterator[None]:
+    """Give running out of memory its type, where no statement does."""
+    try:
+        yield
+    except (MemoryError, duckdb.OutOfMemoryException) as error:
+        raise LimitExceeded("the process has no memory left to open a store") from error
 
 
 def _strip(message: str) -> tuple[str, int, int, str]:
@@ -128,6 +143,13 @@ def located(error: Error, sql: str) -> Error:
             begin = sql.rfind("\n", 0, found) + 1
             line, excerpt = sql.count("\n", 0, found) + 1, sql[begin:].split("\n", 1)[0]
             error.message = _with_place(error.message, sql, line, found - begin + 1, excerpt)
+    elif isinstance(error, InvalidRequest) and not isinstance(error, ParseError):
+        named = _NAMED.search(error.message)
+        found = _find_name(sql, named[1], of_relation=False) if named is not None else None
+        if found is not None and _PLACE not in error.message:
+            begin = sql.rfind("\n", 0, found) + 1
+            line, excerpt = sql.count("\n", 0, found) + 1, sql[begin:].split("\n", 1)[0]
+            error.message = _with_place(error.message, sql, line, found - begin + 1, excerpt)
     return error
 
 
@@ -163,11 +185,17 @@ def _name_error(message: str, sql: str, columns: Iterable[str], tables: Iterable
     return InvalidRequest(_with_place(text, sql, line, column, excerpt))
 
 
+def _out_of_memory(text: str) -> Error:
+    # The kernel goes on with advice about settings, some of which are not the user's to set.
+    text = text.partition("\n\nPossible solutions:")[0]
+    return LimitExceeded(text, hint="raise memory_limit, or set fewer threads")
+
+
 _SIMPLE: Final[tuple[tuple[type[BaseException], Callable[[str], Error]], ...]] = (
     (duckdb.ConstraintException, ConstraintViolation),
     (duckdb.ConversionException, InvalidValue),
     (duckdb.OutOfRangeException, InvalidValue),
-    (duckdb.OutOfMemoryException, LimitExceeded),
+    (duckdb.OutOfMemoryException, _out_of_memory),
     (duckdb.NotImplementedException, Unsupported),
     (duckdb.InvalidInputException, InvalidRequest),
     (duckdb.InvalidTypeException, InvalidRequest),
@@ -177,6 +205,36 @@ _SIMPLE: Final[tuple[tuple[type[BaseException], Callable[[str], Error]], ...]] =
     (duckdb.InternalException, InternalError),
     (duckdb.FatalException, InternalError),
 )
+
+
+_STREAMED: Final[dict[str, type[duckdb.Error]]] = {
+    "Constraint": duckdb.ConstraintException,
+    "Conversion": duckdb.ConversionException,
+    "FATAL": duckdb.FatalException,
+    "INTERNAL": duckdb.InternalException,
+    "IO": duckdb.IOException,
+    "Invalid Input": duckdb.InvalidInputException,
+    "Mismatch Type": duckdb.TypeMismatchException,
+    "Not implemented": duckdb.NotImplementedException,
+    "Out of Memory": duckdb.OutOfMemoryException,
+    "Out of Range": duckdb.OutOfRangeException,
+}
+"""Kinds of the kernel's errors by the word that their texts begin with: a stream of batches
+carries no more than the text, in an OSError."""
+
+
+def _from_os(error: OSError, sql: str) -> Error:
+    """The error of a stream, or of the operating system."""
+    kind = _STREAM_KIND.match(str(error))
+    if kind is not None:
+        return translate(_STREAMED.get(kind[1], duckdb.Error)(str(error)), sql)
+    if error.errno is None:
+        return InternalError(f"{type(error).__name__}: {error}")
+    place = "" if error.filename is None else f": {error.filename}"
+    text = f"{error.strerror}{place}"
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return StorageFull(text, hint="make room and run the statement again")
+    return Unavailable(text, hint="look at the device, then run the statement again")
 
 
 def is_hot_damage(error: BaseException) -> bool:
@@ -211,6 +269,10 @@ def translate(
         return _name_error(message, sql, columns, tables)
     if isinstance(error, duckdb.InterruptException) or _INTERRUPTED.search(message):
         return Interrupted("the statement was cancelled")
+    if isinstance(error, MemoryError):
+        return LimitExceeded("the process has no memory left for this")
+    if isinstance(error, OSError):
+        return _from_os(error, sql)
     if not isinstance(error, duckdb.Error):
         return InternalError(f"{type(error).__name__}: {message}")
     text, line, column, excerpt = _strip(message)
@@ -219,8 +281,8 @@ def translate(
             f"a hot segment is damaged and was given up: {text}",
             hint="run the statement again: it then reads the truth",
         )
-    if text.startswith("CSV Error on Line"):
-        return InvalidValue(text)
+    if text.startswith(("CSV Error on Line", "Division by zero")):
+        return InvalidValue(_with_place(text, sql, line, column, excerpt))
     if isinstance(error, duckdb.IOException):
         if "No space left" in text or "could not write" in text.lower():
             return StorageFull(text)

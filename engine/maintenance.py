@@ -24,9 +24,11 @@ from ..storage.maintenance.plan import (
     SEAL_IDLE_GROUPS_MIN,
     Step,
     plan_compaction,
+    plan_moving,
     plan_sealing,
     unsorted_columns,
 )
+from .background.lease import Lease
 from .background.pace import Pace, lower_priority
 from .background.task_log import TaskLog
 from .leaves.hot_tier import HOT_ROWS_MIN
@@ -34,7 +36,6 @@ from .leaves.hot_tier import HOT_ROWS_MIN
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from ..storage.devices.device import Hold
     from ..storage.effects import RowGroup
     from ..storage.hot_directory import HotFile
     from ..storage.snapshot import TableState
@@ -54,7 +55,8 @@ _REST_S = 30.0
 """How long a table is left alone that others change too fast."""
 _RECLAIM_EVERY_S = 60.0
 """How often space is looked for that nobody can reach any more."""
-_LEASE = "leases/maintenance"
+_KEPT_S = 2.0
+"""How long the lease is kept without a commit of one's own: others may be busy."""
 
 
 class Maintenance:
@@ -78,6 +80,7 @@ class Maintenance:
         self._planned: dict[str, tuple[int, bool]] = {}
         self._resting: dict[str, float] = {}
         self._reclaimed = time.monotonic()
+        self._lease = Lease(database.store.device)
         self._pace = Pace(self._rate, self._stop)
         self.log = TaskLog(database.environment)
 
@@ -89,10 +92,15 @@ class Maintenance:
             return
         with self._lock:
             if self._thread is None:
-                self._thread = threading.Thread(
+                thread = threading.Thread(
                     target=self._run, name="pagelake-maintenance", daemon=True
                 )
-                self._thread.start()
+                try:
+                    thread.start()
+                except RuntimeError:
+                    # No room for a thread, which must not fail the commit before this.
+                    return
+                self._thread = thread
         self._wake.set()
 
     def close(self) -> None:
@@ -105,6 +113,7 @@ class Maintenance:
                 writer.interrupt()
         if self._thread is not None:
             self._thread.join()
+        self._lease.give()
         if self._executor is not None:
             self._executor.shutdown()
 
@@ -197,14 +206,28 @@ class Maintenance:
         lower_priority()
         leftovers = True
         while not self._stop.is_set():
-            idle = not self._wake.wait(_IDLE_S if leftovers else None)
-            if not idle:
+            if self._wake.wait(_KEPT_S):
                 if self._stop.wait(_QUIET_S):
                     return
                 self._wake.clear()
-            leftovers = not idle
-            if self._database.settings.get("background_maintenance"):
-                self._turn(idle=idle)
+                leftovers = True
+                self._look_after(idle=False)
+                continue
+            # Whoever writes now gets to know of the commits of all.
+            self._lease.give()
+            if not leftovers:
+                self._wake.wait()
+            elif not self._wake.wait(_IDLE_S - _KEPT_S):
+                leftovers = False
+                self._look_after(idle=True)
+
+    def _look_after(self, *, idle: bool) -> None:
+        """Do what is due, unless another process is at it."""
+        database = self._database
+        if database.settings.get("background_maintenance") and self._lease.take():
+            self._turn(idle=idle)
+        # In memory, and each process's own: without a look at what others have done.
+        database.deltas.forget_tables(database.store.head.snapshot.tables.keys())
 
     def _turn(self, *, idle: bool) -> None:
         if self._database.read_only:
@@ -244,29 +267,11 @@ class Maintenance:
                 self._planned[table] = (state.changed, idle)
         if not due:
             return
-        with self._lease() as mine:
-            if not mine:
-                return
-            for table, (task, plan) in due.items():
-                with self._rewriting, suppress(Conflict):
-                    self._rewrite_all(table, task, plan, self._pace, background=True)
+        for table, (task, plan) in due.items():
+            with self._rewriting, suppress(Conflict):
+                self._rewrite_all(table, task, plan, self._pace, background=True)
         if not self._stop.is_set():
             self._wake.set()  # what was sealed may now be worth merging
-
-    @contextmanager
-    def _lease(self) -> Iterator[bool]:
-        """Be the one process that tidies up; costs nothing but speed if two are."""
-        device = self._database.store.device
-        hold: Hold | None = None
-        try:
-            hold = device.hold(_LEASE, b"")
-        except FileExistsError:
-            device.held(_LEASE.partition("/")[0])  # removes what a dead process left
-        try:
-            yield hold is not None
-        finally:
-            if hold is not None:
-                hold.release()
 
     def _checkpoint(self) -> None:
         if self._database.store.checkpoint_due:
@@ -281,16 +286,24 @@ class Maintenance:
             return
         self._reclaimed = time.monotonic()
         keep_us = int(self._database.settings.seconds("snapshots_keep") * 1e6)
-        with self._lease() as mine:
-            if mine:
-                with self.log.task("reclaim"):
-                    self._database.store.reclaim(keep_us=keep_us)
+        with self.log.task("reclaim"):
+            self._database.store.reclaim(keep_us=keep_us)
+        self.empty_sparse_segments()
+
+    def empty_sparse_segments(self) -> None:
+        """Move row groups out of segments that reclaim found mostly dead and had to leave whole."""
+        store = self._database.store
+        sparse = store.pages.sparse
+        for table in store.snapshot().tables if sparse else ():
+            with self._rewriting, suppress(Conflict):
+                self._rewrite_all(
+                    table, "compact", lambda s: plan_moving(s, sparse), self._pace, background=True
+                )
 
     def _forget_dropped(self) -> None:
         """Drop what was derived from tables that are gone."""
         database = self._database
         present = set(database.store.snapshot().tables)
-        database.deltas.forget_tables(present)
         for known in (self._planned, self._resting):
             for table in known.keys() - present:
                 known.pop(table)

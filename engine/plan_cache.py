@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ..sql.logical import LogicalPlan
     from ..sql.statement import Statement
+    from .keys.point_query import PointQuery
     from .statements.fast_insert import FastInsert
 
 
@@ -24,6 +25,7 @@ class Plan:
         logical: The bound plan of a query.
         sql: The text for the kernel, the store's own name taken out.
         fast_insert: The compiled form of a simple INSERT.
+        point_query: The compiled form of a query for rows of one table by their key.
         cacheable: False where it depends on more than text and catalog.
     """
 
@@ -33,7 +35,13 @@ class Plan:
     logical: LogicalPlan | None = None
     sql: str = ""
     fast_insert: FastInsert | None = None
+    point_query: PointQuery | None = None
     cacheable: bool = True
+
+    @property
+    def blind(self) -> bool:
+        """True for an INSERT that reads no row of any table."""
+        return self.fast_insert is not None and self.fast_insert.blind
 
 
 class PlanCache:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from ..errors import Error, Interrupted, ParseError, UnknownName
+from ..errors import Corrupt, Error, Interrupted, ParseError, SnapshotGone, UnknownName
 from ..sql import statement as st
 from ..sql.binder import bind
 from ..sql.classify import classify
@@ -22,7 +22,9 @@ from ..sql.references import without_versions
 from ..sql.tokens import tokenize
 from ..storage.row_group import stored_schema
 from .caller_scope import find_object, names_in_scope
-from .kernel_errors import is_hot_damage
+from .kernel_errors import is_hot_damage, located
+from .keys.point_query import compile_point_query
+from .native.decision import as_native
 from .plan_cache import Plan
 from .result import Execution, Result, Timing
 from .statements.fast_insert import compile_insert
@@ -66,10 +68,16 @@ def make_plan(session: Session, text: str, snapshot: Snapshot | None = None) -> 
     snapshot = snapshot or session.snapshot()
     catalog = session.catalog(snapshot)
     sql, lasting = _for_kernel(session, text, catalog)
-    statement = classify(sql)
+    statement = as_native(session, classify(sql), sql, snapshot)
+    if isinstance(statement, st.Query):
+        sql = statement.sql
     plan = Plan(text, statement, snapshot.catalog_version, sql=sql)
     if isinstance(statement, st.Query):
-        plan.logical = optimize(bind(plan.sql, catalog))
+        point = compile_point_query(plan.sql, catalog.resolve, snapshot)
+        if point is None:
+            plan.logical = optimize(bind(plan.sql, catalog))
+        else:
+            plan.point_query, plan.logical = point
         plan.cacheable = lasting and not plan.logical.foreign
     elif isinstance(statement, st.Insert):
         plan.cacheable = False
@@ -105,7 +113,7 @@ def _for_kernel(session: Session, text: str, catalog: SessionCatalog) -> tuple[s
 
 def _check_syntax(session: Session, sql: str) -> None:
     try:
-        session.database.kernel.statement_kind(sql)
+        session.database.kernel.parse(sql)
     except duckdb.Error as error:
         raise session.translate(error, sql) from error
 
@@ -137,7 +145,12 @@ def run(
         plan = make_plan(session, plan.text, snapshot)
     logical = plan.logical
     assert logical is not None
-    opened = open_route(session, logical, frame, snapshot)
+    try:
+        opened = open_route(session, logical, frame, snapshot)
+    except Corrupt as error:
+        raise _taken_away(session, error, logical, snapshot) from error
+    if session.guard.is_observed:
+        session.guard.reads = (opened.route, logical)
     entry = session.database.log.begin(
         plan.text, snapshot.version, plan_cached=cached, timing=timing
     )
@@ -146,7 +159,7 @@ def run(
         opened.close(drained=drained and error is None)
         session.database.log.end(entry, rows, error)
         if error is not None:
-            session.abort("Query")
+            session.abort("Query", error)
 
     def over_the_truth(error: BaseException) -> Cursor | None:
         nonlocal opened
@@ -163,7 +176,9 @@ def run(
         parameters,
         finish,
         session.database.abandoned.append,
-        lambda error: _translated(session, error, plan.text),
+        lambda error: _taken_away(
+            session, _translated(session, error, plan.text), logical, snapshot
+        ),
         lambda: session.guard.watch(opened.cursor),
         over_the_truth,
     )
@@ -181,9 +196,25 @@ def _explained(session: Session, text: str) -> str:
 def _translated(session: Session, error: BaseException, text: str) -> BaseException:
     if isinstance(error, OSError) and "INTERRUPT Error" in str(error):
         return Interrupted("the statement was cancelled")  # as a stream of batches reports it
-    if isinstance(error, Error) or not isinstance(error, duckdb.Error | RuntimeError):
+    if isinstance(error, Error) or not isinstance(error, duckdb.Error | RuntimeError | OSError):
         return error
-    return session.translate(error, text)
+    return located(session.translate(error, text), text)
+
+
+def _taken_away(
+    session: Session, error: BaseException, logical: LogicalPlan, snapshot: Snapshot
+) -> BaseException:
+    """Damage as what it is where somebody has reclaimed what a reader without a pin reads."""
+    store = session.database.store
+    versions = {snapshot.version, *(r.version for r in logical.relations if r.version is not None)}
+    gone = [version for version in versions if store.was_taken_away(version)]
+    if not isinstance(error, Corrupt) or not gone:
+        return error
+    return SnapshotGone(
+        f"version {min(gone)} was reclaimed while it was read",
+        hint="run the statement again; where the store's directory can be written, readers keep "
+        "the versions that they read",
+    )
 
 
 class OpenRoute:
@@ -342,7 +373,7 @@ def _caller_objects(
     for name in foreign:
         if _FILE.search(name) or _KERNEL_NAMES.match(name):
             continue
-        if name.split(".")[0].lower() in _KERNEL_SCHEMAS:
+        if name.split(".")[0].lower() in _KERNEL_SCHEMAS | session.database.attached:
             continue
         value = find_object(name, frame)
         if value is None:
@@ -383,6 +414,8 @@ def run_on_primary(
         found = tuple(name for name in logical.foreign if find_object(name, frame) is not None)
         logical = replace(logical, foreign=found)
     opened = open_route(session, logical, frame, snapshot, primary=True)
+    if session.guard.one_result and not is_change:
+        return _streamed(session, sql, parameters, opened)
     drained = False
     try:
         with session.guard.watch(opened.cursor):
@@ -403,6 +436,26 @@ def run_on_primary(
             return Result(None)
         return Result(None, count=int(table.column(0)[0].as_py()))
     return from_table(session, table)
+
+
+def _streamed(session: Session, sql: str, parameters: Parameters, opened: OpenRoute) -> Result:
+    """A result that occupies the session's own cursor until it is read or closed."""
+
+    def finish(_rows: int, error: BaseException | None, drained: bool) -> None:
+        opened.close(drained=drained and error is None)
+        if error is not None:
+            session.abort("Query")
+
+    execution = Execution(
+        opened.cursor,
+        sql,
+        parameters,
+        finish,
+        session.database.abandoned.append,
+        lambda error: _translated(session, error, sql),
+        lambda: session.guard.watch(opened.cursor),
+    )
+    return Result(execution)
 
 
 def from_table(session: Session, content: object, sql: str = "SELECT * FROM rows") -> Result:

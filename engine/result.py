@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
 
+    from ..sql.explain import Node
     from .kernel import Cursor, Parameters
 
 _T = TypeVar("_T")
@@ -114,6 +115,11 @@ class Result:
     def rowcount(self) -> int:
         """Rows changed by INSERT, UPDATE, DELETE or COPY; -1 for everything else."""
         return self._count
+
+    @property
+    def returns_rows(self) -> bool:
+        """True for a query and for RETURNING; False where there is at most a count of rows."""
+        return self._pending_count is None
 
     @property
     def columns(self) -> list[str]:
@@ -230,6 +236,9 @@ class Result:
         return self._explain()
 
     _explain: Callable[[], str] | None = None
+
+    plan: Node | None = None
+    """What EXPLAIN has drawn, for doors that draw it themselves."""
 
     def __repr__(self) -> str:
         if self._execution is None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -32,18 +31,35 @@ from ..sql.names import close_matches
 from ..sql.tokens import Name, TokenStream, split
 from ..storage.snapshot import OVERLAY_STAMP
 from . import query
-from .catalog import DEFAULT_SCHEMA, SessionCatalog, temporary_relations
+from .catalog import DEFAULT_SCHEMA, SessionCatalog, require_changeable, temporary_relations
 from .guard import Guard
 from .kernel_errors import is_hot_damage, located, translate
+from .keys import index_statements, point_run
+from .native import export, mirror, objects
+from .parameters import USUAL, refuse_parameters
 from .result import Result, Timing
-from .settings import KERNEL_SETTINGS, SETTINGS, Settings
-from .statements import call, copy, ddl, describe, explain, insert, modify, versions
+from .settings import Settings
+from .statements import (
+    attached,
+    call,
+    copy,
+    ddl,
+    describe,
+    drop,
+    explain,
+    insert,
+    modify,
+    options,
+    prepared,
+    versions,
+)
 from .statements.change import Change
+from .statements.version_parameters import bind_versions
 from .time_travel import splice
 from .transactions import Transactions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from types import FrameType
 
     from ..storage.snapshot import Snapshot
@@ -51,9 +67,6 @@ if TYPE_CHECKING:
     from .database import Database
     from .kernel import Cursor, Parameters
     from .plan_cache import Plan
-
-_PARAMETERS = {type(None), list, tuple, dict}
-"""Usual types of parameters, which need no closer look."""
 
 
 class _NotPlain(Exception):
@@ -80,6 +93,8 @@ class Session:
         self._primary: Cursor | None = None
         self._kernel_settings: tuple[tuple[str, str], ...] = ()
         self.transactions = Transactions(database)
+        self.prepared: dict[str, str] = {}
+        self.outside = False
         self._past: Snapshot | None = None
         self._lock = threading.RLock()
         self._closed = False
@@ -121,10 +136,12 @@ class Session:
             if not rows:
                 return Result(None, count=0)
             timing = Timing()
-            plan, _ = self._plan(sql, timing)
+            plan, _ = self._plan(bind_versions(sql, rows[0])[0], timing)  # type: ignore[arg-type]
             if isinstance(plan.statement, st.Insert) and plan.fast_insert is not None:
                 with suppress(_NotPlain):
-                    return self._writing("INSERT", lambda t: self._insert_fast(t, plan, rows))
+                    return self._writing(
+                        "INSERT", lambda t: self._insert_fast(t, plan, rows), blind=plan.blind
+                    )
             own = not self.transactions.is_open
             if own:
                 self._control(st.TransactionControl("BEGIN"))
@@ -157,12 +174,15 @@ class Session:
         try:
             if self.transactions.aborted and not _ends(text):
                 raise TransactionAborted
-            if type(parameters) not in _PARAMETERS:
-                _refuse_parameters(parameters)
+            if type(parameters) not in USUAL:
+                refuse_parameters(parameters)
+            if self.outside and TokenStream(text).word() not in {"USE", "ATTACH", "DETACH"}:
+                return attached.run_outside(self, text, parameters)
+            text, parameters = bind_versions(text, parameters)
             plan, cached = self._plan(text, timing)
             kind = type(plan.statement).__name__
             if isinstance(plan.statement, st.Query):
-                return query.run(
+                return point_run.run(
                     self, plan, parameters, frame, begun=begun, timing=timing, cached=cached
                 )
             return self._dispatch(plan, parameters, frame, timing, begun)
@@ -170,14 +190,14 @@ class Session:
             if is_hot_damage(error) and not self.transactions.is_open and not again:
                 self.database.condemn_hot()
                 return self._run(text, parameters, frame, again=True)
-            self.abort(kind)
+            self.abort(kind, error)
             raise located(self.translate(error, text), text) from error
         # The last one is what the kernel's errors become that surface in a stream of batches.
-        except (RuntimeError, OSError) as error:
+        except (RuntimeError, OSError, MemoryError) as error:
             self.abort(kind)
             raise self.translate(error, text) from error
         except Error as error:
-            self.abort(kind)
+            self.abort(kind, error)
             located(error, text)
             raise
         except BaseException:
@@ -200,7 +220,7 @@ class Session:
         if self.temporary:
             return False
         # Names are looked up only; a query that answers from the snapshot sees to its durability.
-        return plan.catalog_version == self.transactions.latest.catalog_version
+        return plan.catalog_version == self.transactions.names.catalog_version
 
     def _dispatch(
         self,
@@ -212,18 +232,31 @@ class Session:
     ) -> Result:
         statement = plan.statement
 
-        def writing(operation: str, run: Callable[[Change], Result | None]) -> Result:
+        def writing(
+            operation: str, run: Callable[[Change], Result | None], *, blind: bool = False
+        ) -> Result:
             return self._writing(
-                operation, lambda t: run(Change(self, t, parameters, frame)) or Result(None)
+                operation,
+                lambda t: run(Change(self, t, parameters, frame)) or Result(None),
+                blind=blind,
             )
 
         match statement:
+            case _ if attached.concerns(self, statement):
+                attached.require_no_transaction(self)
+                result = self._passthrough(plan.sql, parameters)
+            case st.Native() if any(self.is_temporary(name) for name in statement.targets):
+                result = self._passthrough(plan.sql, parameters)
+            case st.CatalogChange() if attached.names_temporary(self, statement.sql):
+                result = self._passthrough(plan.sql, parameters)
             case st.Insert() | st.Update() | st.Delete() | st.CopyFrom() if self.is_temporary(
                 statement.target
             ):
                 return self._passthrough(plan.sql, parameters)
+            case st.Native():
+                result = writing(statement.verb, lambda c: mirror.run_native(c, statement))
             case st.Insert():
-                result = writing("INSERT", lambda c: insert.insert(c, plan))
+                result = writing("INSERT", lambda c: insert.insert(c, plan), blind=plan.blind)
             case st.Update():
                 result = writing("UPDATE", lambda c: modify.update(c, statement))
             case st.Delete():
@@ -241,11 +274,16 @@ class Session:
                 result = writing(versions.verb(statement), lambda c: versions.run(c, statement))
             case st.Drop() if any(self.is_temporary(name) for name in statement.names):
                 result = self._passthrough(plan.sql, parameters)
-            case st.Alter() if self.is_temporary(statement.name):
+            case st.Alter(name=name) | st.CreateIndex(table=name) if self.is_temporary(name):
                 result = self._passthrough(plan.sql, parameters)
-            case st.CreateView() | st.CreateSchema() | st.Drop() | st.Alter():
+            case st.Drop():
+                operation = f"DROP {statement.kind}"
+                result = writing(operation, lambda c: drop.drop(c, statement, plan.sql))
+            case st.CreateView() | st.CreateSchema() | st.Alter():
                 operation = ddl.operation(statement)
                 result = writing(operation, lambda c: ddl.change(self, c.transaction, statement))
+            case st.CreateIndex() | st.DropIndex():
+                result = writing(statement.operation, lambda c: index_statements.run(c, statement))
             case st.Explain():
                 result = explain.explain(self, statement, parameters, frame)
             case st.Show() | st.Describe():
@@ -254,9 +292,24 @@ class Session:
                 self._control(statement)
                 result = Result(None)
             case st.SetOption():
-                result = self._set(statement)
+                result = options.set_option(self, statement)
+            case st.Pragma():
+                result = options.pragma(self, statement)
             case st.Use():
-                result = self._use(statement)
+                result = attached.use(self, statement)
+            case st.Attach():
+                result = attached.attach(self, statement)
+            case st.ExportDatabase() | st.ImportDatabase():
+                result = export.run(self, statement)
+            case st.Prepare():
+                result = prepared.prepare(self, statement)
+            case st.ExecutePrepared():
+                return self._run(prepared.text_of(self, statement), None, frame)
+            case st.Deallocate():
+                result = prepared.deallocate(self, statement)
+            case st.CatalogChange():
+                operation = f"{statement.verb} {statement.kind}"
+                result = writing(operation, lambda c: objects.change_catalog(c, statement))
             case st.Call():
                 result = call.call(self, statement)
             case st.Other():
@@ -338,6 +391,7 @@ class Session:
         Raises:
             UnknownName: The schema or the database does not exist.
             Denied: The schema is reserved.
+            InvalidRequest: It is the past.
         """
         parts = list(name.parts)
         if len(parts) == 3 or (
@@ -353,8 +407,7 @@ class Session:
                 )
             parts = parts[1:]
         schema = parts[0] if len(parts) == 2 else self.schema
-        if schema.lower() in {"pagelake", "catalog", "information_schema", "pg_catalog"}:
-            raise Denied(f'the schema "{schema}" is reserved for the system')
+        require_changeable(schema)
         found = next((s for s in self.snapshot().schemas if s.lower() == schema.lower()), None)
         if found is None:
             raise UnknownName(
@@ -370,7 +423,9 @@ class Session:
 
     # Transactions
 
-    def _writing(self, operation: str, change: Callable[[Transaction], Result]) -> Result:
+    def _writing(
+        self, operation: str, change: Callable[[Transaction], Result], *, blind: bool = False
+    ) -> Result:
         """Run a change in the open transaction, or in one of its own that is retried."""
         self.require_present(operation)
         patience_s = self.settings.seconds("lock_timeout")
@@ -383,7 +438,7 @@ class Session:
                     transaction.make_serializable()
             return change(transaction)
 
-        result = self.transactions.write(operation, patience_s, signed)
+        result = self.transactions.write(operation, patience_s, signed, blind=blind)
         if alone:
             self.settings.reset("commit_message")
         return result
@@ -418,9 +473,14 @@ class Session:
                 hint="connect without at to change something",
             )
 
-    def abort(self, kind: str) -> None:
-        """An error inside an explicit transaction aborts it, as in DuckDB."""
-        if kind != "TransactionControl":
+    def abort(self, kind: str, error: BaseException | None = None) -> None:
+        """An error inside an explicit transaction aborts it, as in DuckDB.
+
+        Where the session says so, errors in the text of a statement do not.
+        """
+        textual = isinstance(error, ParseError | UnknownName | duckdb.BinderException)
+        textual = textual or isinstance(error, duckdb.CatalogException | duckdb.ParserException)
+        if kind != "TransactionControl" and not (self.database.forgives and textual):
             self.transactions.abort()
 
     @property
@@ -451,37 +511,17 @@ class Session:
 
     # State
 
-    def _set(self, statement: st.SetOption) -> Result:
-        name = statement.name
-        if name in KERNEL_SETTINGS:
-            self._set_in_kernel(name, statement)
-            return Result(None)
-        target = self.settings
-        if name in SETTINGS and SETTINGS[name].shared:
-            target = self.database.settings
-        if statement.value is None:
-            target.reset(name)
-        else:
-            value = statement.value.strip()
-            if value[:1] in {"'", '"'} and value[-1:] == value[:1]:
-                value = value[1:-1].replace(value[-1:] * 2, value[-1:])
-            target.set(name, value)
-        if target is self.database.settings:
-            self.database.apply_settings()
-        return Result(None)
-
-    def _set_in_kernel(self, name: str, statement: st.SetOption) -> None:
-        """Note a setting of the kernel's; every cursor that the session uses takes it over."""
-        reset = statement.value is None
-        # Some of them would be the whole instance's if SESSION were not said.
-        sql = f"RESET {name}" if reset else f"SET SESSION {name} = {statement.value}"
-        cursor = self.database.kernel.cursor()
-        try:
-            cursor.execute(sql)
-        finally:
-            cursor.close()
+    def set_in_kernel(self, name: str, sql: str, is_local: bool) -> None:
+        """Change a setting of the kernel's; every cursor that the session uses takes it over."""
         others = [(known, text) for known, text in self._kernel_settings if known != name]
-        self._kernel_settings = tuple(others if reset else [*others, (name, sql)])
+        added = [(name, sql)] if is_local and not sql.startswith("RESET") else []
+        self._kernel_settings = (*others, *added)
+        if is_local and self._primary is not None:
+            self._primary.execute(sql)
+
+    def tell_kernel(self, sql: str) -> None:
+        """Let every cursor that the session uses run a statement."""
+        self._kernel_settings = (*self._kernel_settings, (sql, sql))
         if self._primary is not None:
             self._primary.execute(sql)
 
@@ -489,21 +529,6 @@ class Session:
     def kernel_settings(self) -> tuple[str, ...]:
         """Statements that give a kernel cursor the session's settings."""
         return tuple(sql for _, sql in self._kernel_settings)
-
-    def _use(self, statement: st.Use) -> Result:
-        parts = list(statement.name.parts)
-        if parts[0].lower() == self.database.name.lower():
-            parts = parts[1:] or ["main"]
-        snapshot = self.snapshot()
-        found = next((s for s in snapshot.schemas if s.lower() == parts[-1].lower()), None)
-        if found is None or len(parts) > 1:
-            raise UnknownName(
-                f'there is no schema "{statement.name.dotted}"',
-                name=statement.name.dotted,
-                suggestions=close_matches(parts[-1], snapshot.schemas),
-            )
-        self.schema = found
-        return Result(None)
 
     # The session's own kernel connection
 
@@ -537,7 +562,7 @@ class Session:
             return split(script)
         except ParseError:
             try:
-                self.database.kernel.statement_kind(script)
+                self.database.kernel.parse(script)
             except duckdb.Error as error:
                 raise self.translate(error, script) from error  # it knows the place better
             raise
@@ -566,15 +591,6 @@ class Session:
                 self._primary.close()
             if self._past is not None:
                 self.database.store.pins.unpin(self._past.version)
-
-
-def _refuse_parameters(parameters: object) -> None:
-    """Refuse what is neither a sequence nor a mapping; a text is not meant as its letters."""
-    if isinstance(parameters, str | bytes) or not isinstance(parameters, Sequence | Mapping):
-        raise InvalidRequest(
-            f"parameters cannot be a {type(parameters).__name__}",
-            hint="pass a list for ? and $1, a dictionary for $name",
-        )
 
 
 def _ends(text: str) -> bool:

@@ -47,17 +47,15 @@ def _seconds(value: object) -> float:
 
 
 def _count(value: object) -> int:
-    count = int(str(value))
-    if count < 1:
+    if not re.fullmatch(r"\d{1,18}", str(value)) or (count := int(str(value))) < 1:
         raise ValueError("a number from 1 up")
     return count
 
 
 def _rate(value: object) -> int:
-    rate = int(str(value))
-    if rate < 0:
+    if not re.fullmatch(r"\d{1,18}", str(value)):
         raise ValueError("a number from 0 up")
-    return rate
+    return int(str(value))
 
 
 def _switch(value: object) -> bool:
@@ -76,6 +74,14 @@ def _isolation(value: object) -> str:
     if level not in {"snapshot", "serializable"}:
         raise ValueError("snapshot or serializable")
     return level
+
+
+def _temporary() -> Path:
+    try:
+        return Path(tempfile.gettempdir())
+    except FileNotFoundError:
+        # All of them are full, which must not keep anybody from opening a store and making room.
+        return Path(os.environ.get("TMPDIR") or "/tmp")  # noqa: S108 - nothing is made in it here
 
 
 def _memory_bytes() -> int:
@@ -121,7 +127,7 @@ SETTINGS: Final[dict[str, Setting]] = {
         Setting(
             "temp_directory",
             _text,
-            lambda: str(Path(tempfile.gettempdir()) / f"pagelake-{os.getpid()}"),
+            lambda: str(_temporary() / f"pagelake-{os.getpid()}"),
             "path",
             "Where queries larger than memory spill; removed when the database closes.",
             shared=True,
@@ -224,7 +230,7 @@ SETTINGS: Final[dict[str, Setting]] = {
 
 KERNEL_SETTINGS: Final = frozenset({"timezone", "calendar", "default_order", "default_null_order",
                                     "default_collation", "ieee_floating_point_ops",
-                                    "integer_division"})  # fmt: skip
+                                    "integer_division", "error_on_division_by_zero"})  # fmt: skip
 """Settings that the SQL kernel has and that only change how a session's SQL is read or shown."""
 
 

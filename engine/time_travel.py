@@ -9,24 +9,30 @@ planned.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import duckdb
+from sqlglot.tokenizer_core import TokenType
 
-from ..errors import InvalidRequest, SnapshotGone, UnknownName, Unsupported
+from ..errors import InvalidRequest, ParseError, SnapshotGone, UnknownName, Unsupported
 from ..sql.names import close_matches
 from ..sql.provider import RelationKind
 from ..sql.references import At, FunctionCall, at_schema, changes_schema, references
-from ..sql.tokens import TokenStream, quote
+from ..sql.tokens import TokenStream, literal, quote
 
 if TYPE_CHECKING:
     from ..sql.references import VersionedName
+    from ..sql.tokens import Name
     from ..storage.snapshot import Snapshot
     from .catalog import SessionCatalog
     from .session import Session
 
 _INTEGER = re.compile(r"\d{1,18}")
+_KIND = re.compile(r"^[\w ]+ Error: ")
+_NAMES = {TokenType.VAR, TokenType.IDENTIFIER}
 _FUNCTIONS = ("table_changes",)
 
 
@@ -112,9 +118,7 @@ def version_at(session: Session, at: At, snapshot: Snapshot) -> int:
     """
     match at.unit:
         case "VERSION":
-            given = at.expression.strip()
-            value = given if _INTEGER.fullmatch(given) else constant(session, given, "BIGINT")
-            version = int(str(value))
+            version = _version_number(session, at.expression.strip())
             # Raises for what does not exist at all; a transaction does not see what came since.
             session.database.store.snapshot_at(version)
             if version > snapshot.version:
@@ -124,10 +128,28 @@ def version_at(session: Session, at: At, snapshot: Snapshot) -> int:
                 )
             return version
         case "TAG":
-            return tagged(snapshot, str(constant(session, at.expression, "VARCHAR")))
-    time_us = constant(session, f"epoch_us(CAST(({at.expression}) AS TIMESTAMPTZ))", "BIGINT")
+            return tagged(snapshot, _tag_name(session, at.expression.strip()))
+    time_us = constant(session, at.expression, "TIMESTAMPTZ", read="epoch_us({})")
     found = session.database.store.version_at(int(str(time_us)))
     return min(found, snapshot.version)
+
+
+def _version_number(session: Session, given: str) -> int:
+    if _INTEGER.fullmatch(given):
+        return int(given)
+    value = constant(session, given, "DECIMAL(38, 9)", meaning="version number")
+    assert isinstance(value, Decimal)
+    if value != int(value):
+        raise InvalidRequest(f"{given} is no version number: versions are whole numbers")
+    return int(value)
+
+
+def _tag_name(session: Session, given: str) -> str:
+    """The name of a tag, written as a text or, as where it is created, as a name."""
+    stream = TokenStream(given)
+    if len(stream.tokens) == 1 and stream.tokens[0].token_type in _NAMES:
+        return stream.identifier()
+    return str(constant(session, given, "VARCHAR", meaning="name of a tag"))
 
 
 def tagged(snapshot: Snapshot, name: str) -> int:
@@ -144,25 +166,74 @@ def tagged(snapshot: Snapshot, name: str) -> int:
     return version
 
 
-def constant(session: Session, expression: str, sql_type: str) -> object:
+def constant(
+    session: Session, expression: str, sql_type: str, *, meaning: str = "", read: str = "{}"
+) -> object:
     """The value of a constant expression, computed by the kernel in the session's time zone.
+
+    Args:
+        session: The session.
+        expression: Its text.
+        sql_type: The type that it is converted to.
+        meaning: What it stands for, for messages; its type by default.
+        read: How the converted value is read, as SQL text with a place for it.
 
     Raises:
         InvalidRequest: It is NULL, or no constant of that type.
     """
+    expression, meaning = expression.strip(), meaning or sql_type
+    if not expression:
+        raise InvalidRequest(f"a {meaning} is missing")
     cursor = session.database.kernel.cursor()
     try:
         for setting in session.kernel_settings:
             cursor.execute(setting)
-        rows = cursor.execute(f"SELECT CAST(({expression}) AS {sql_type})").fetchall()
+        converted = read.format(f"CAST(({expression}\n) AS {sql_type})")
+        rows = cursor.execute(f"SELECT {converted}").fetchall()
     except duckdb.Error as error:
-        told = str(error).splitlines()[0]
-        raise InvalidRequest(f"{expression.strip()} is no constant {sql_type}: {told}") from error
+        raise _not_constant(expression, sql_type, meaning, str(error)) from error
     finally:
         cursor.close()
     if len(rows) != 1 or rows[0][0] is None:
-        raise InvalidRequest(f"{expression.strip()} is NULL where a {sql_type} is needed")
+        value = "NULL" if read == "{}" else "NULL or infinite"
+        raise InvalidRequest(f"{expression} is no {meaning}: its value is {value}")
     return rows[0][0]
+
+
+def _not_constant(expression: str, sql_type: str, meaning: str, told: str) -> InvalidRequest:
+    """The error about an expression that the kernel could not compute."""
+    if "Values were not provided" in told:
+        return InvalidRequest(
+            f"{expression}: there is no value for the parameter",
+            hint="pass a list for ? and $1, a dictionary for $name",
+        )
+    hint = None
+    if "Referenced column" in told:
+        what = "it names a column, and only constants can stand here"
+        if sql_type == "VARCHAR" and '"' not in expression:
+            hint = f"a text stands between quotes: {literal(expression)}"
+    else:
+        what = _KIND.sub("", told.splitlines()[0])
+        if sql_type == "INTERVAL":
+            hint = "an interval is written like this: INTERVAL 7 DAY"
+    return InvalidRequest(f"{expression} is no {meaning}: {what}", hint=hint)
+
+
+def name_in(text: str) -> Name:
+    """The possibly qualified name that a text consists of.
+
+    Raises:
+        InvalidRequest: It is no name.
+    """
+    with suppress(ParseError):
+        stream = TokenStream(text)
+        name = stream.name()
+        if stream.at_end():
+            return name
+    raise InvalidRequest(
+        f"{literal(text)} is no name of a table",
+        hint="quote what is no plain word: '\"my table\"'",
+    )
 
 
 # Splicing
@@ -172,6 +243,12 @@ def _splice_name(
     session: Session, reference: VersionedName, catalog: SessionCatalog, spliced: Spliced
 ) -> None:
     name, at = reference.name, reference.at
+    if spliced.sql[name.start] == ")":
+        raise Unsupported(
+            "AT stands behind the name of a table or view",
+            construct="AT behind a subquery or a function",
+            hint="put it inside, behind each name",
+        )
     version = version_at(session, at, catalog.snapshot)
     # What a time means depends on the session's time zone, and on the commits after it.
     spliced.lasting &= at.unit != "TIMESTAMP" and _is_literal(at.expression)
@@ -183,6 +260,8 @@ def _splice_name(
                 f'"{name.dotted}" is temporary and has no versions', construct="AT of a temporary"
             )
         hint = None
+        if present is None and not close_matches(name.last, catalog.at(version).names()):
+            hint = "only tables and views of the store have versions"
         if present is not None and present.kind is RelationKind.TABLE:
             was = catalog.at(version).snapshot.tables.get(present.key)
             hint = f'it was named "{was.definition.name}" then' if was else "it was created later"
@@ -217,13 +296,16 @@ def _splice_call(
             "table_changes needs a table and two versions",
             hint="pagelake.table_changes('t', 3, 5): what versions 3, 4 and 5 changed",
         )
-    named = str(constant(session, call.arguments[0], "VARCHAR"))
-    name = TokenStream(named).name()
+    named = str(constant(session, call.arguments[0], "VARCHAR", meaning="name of a table"))
+    name = name_in(named)
     first, last = (
         version_at(session, At("VERSION", text), catalog.snapshot) for text in call.arguments[1:]
     )
     if first > last:
-        raise InvalidRequest(f"version {first} comes after version {last}")
+        raise InvalidRequest(
+            f"version {first} comes after version {last}",
+            hint="name the older version first",
+        )
     relation = catalog.at(last).resolve(name.parts)
     if relation is None or relation.kind is not RelationKind.TABLE:
         raise UnknownName(
@@ -231,6 +313,12 @@ def _splice_call(
             name=named,
             suggestions=close_matches(name.last, catalog.at(last).names()),
         )
-    schema = changes_schema(max(first, 1), last, relation.key)
+    first, horizon = max(first, 1), session.database.store.log.horizon.read()
+    if first <= horizon:
+        raise SnapshotGone(
+            f"what version {first} changed cannot be told any more",
+            hint=f"the changes of versions {horizon + 1} to {catalog.snapshot.version} can be read",
+        )
+    schema = changes_schema(first, last, relation.key)
     spliced.lasting &= all(map(_is_literal, call.arguments))
     spliced.replace(call.start, call.end, f'{quote(schema)}."table_changes"')

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from ..errors import Conflict, Denied, InvalidRequest, TransactionAborted, UnknownName
+from ..errors import Conflict, Denied, InvalidRequest, OutcomeUnknown, UnknownName
 from ..sql.names import close_matches
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ class _Open:
     transaction: Transaction
     explicit: bool
     aborted: bool = False
+    read_only: bool = False
 
 
 class Transactions:
@@ -74,11 +75,11 @@ class Transactions:
         return self._database.store.snapshot()
 
     @property
-    def latest(self) -> Snapshot:
-        """As ``snapshot``, but nothing may be answered from it: see ``Head.latest``."""
+    def names(self) -> Snapshot:
+        """A snapshot with the names of the newest; nothing may be answered from it."""
         if self._open is not None:
             return self._open.transaction.snapshot
-        return self._database.store.head.latest()
+        return self._database.store.head.names()
 
     @property
     def private(self) -> str:
@@ -89,13 +90,21 @@ class Transactions:
 
     # Running
 
-    def write(self, operation: str, lock_timeout_s: float, change: Callable[[Transaction], T]) -> T:
+    def write(
+        self,
+        operation: str,
+        lock_timeout_s: float,
+        change: Callable[[Transaction], T],
+        *,
+        blind: bool = False,
+    ) -> T:
         """Run a change in the open transaction, or in one of its own that is retried.
 
         Args:
             operation: What it is, for the refusal of a read-only store.
             lock_timeout_s: How long a conflict is tried again.
             change: Adds effects to a transaction; may run several times.
+            blind: It reads no row of any table.
 
         Raises:
             Denied: The store was opened read-only.
@@ -107,16 +116,27 @@ class Transactions:
                 f"{operation}: the store was opened read-only", hint="open it without read_only"
             )
         if self._open is not None:
-            return change(self._open.transaction)
+            if self._open.read_only:
+                raise InvalidRequest(f"{operation}: the transaction was begun READ ONLY")
+            opened = self._open.transaction
+            first = len(opened.effects)
+            result = change(opened)
+            self._database.rivals.enter(opened, first)
+            return result
         patience = time.monotonic() + lock_timeout_s
         while True:
-            transaction = database.store.begin(durable=False)
+            store = database.store
+            transaction = store.begin_blind() if blind else store.begin(durable=False)
             self._open = _Open(transaction, explicit=False)
+            blocked = False
             try:
                 result = change(transaction)
-                transaction.commit()
+                blocked = True
+                self._database.rivals.require_clear(transaction)
+                blocked = False
+                _commit(transaction)
             except Conflict:
-                if time.monotonic() >= patience:
+                if blocked or time.monotonic() >= patience:
                     raise
                 time.sleep(_RETRY_PAUSE_S)
                 continue
@@ -134,7 +154,8 @@ class Transactions:
             case "BEGIN":
                 if self._open is not None:
                     raise InvalidRequest("a transaction is open already", hint="COMMIT first")
-                self._open = _Open(self._database.store.begin(), explicit=True)
+                begun = self._database.store.begin()
+                self._open = _Open(begun, explicit=True, read_only=control.read_only)
                 self._savepoints = []
             case "COMMIT":
                 self._commit()
@@ -148,6 +169,7 @@ class Transactions:
                 opened = self._require("ROLLBACK TO")
                 at = self._savepoint(str(control.savepoint))
                 opened.transaction.rollback_to(self._savepoints[at][1])
+                self._database.rivals.again(opened.transaction)
                 opened.aborted = False
                 del self._savepoints[at + 1 :]
             case "RELEASE":
@@ -172,12 +194,10 @@ class Transactions:
     def _commit(self) -> None:
         opened = self._require("COMMIT")
         if opened.aborted:
-            self.end()
-            raise TransactionAborted(
-                "the transaction was aborted by an earlier error and has been rolled back"
-            )
+            self.end()  # as DuckDB does it: nothing can be committed
+            return
         try:
-            opened.transaction.commit()
+            _commit(opened.transaction)
         finally:
             self.end()
         self._database.maintenance.wake()
@@ -187,6 +207,7 @@ class Transactions:
         opened, self._open = self._open, None
         self._savepoints = []
         if opened is not None:
+            self._database.rivals.leave(opened.transaction)
             opened.transaction.rollback()
             self._database.router.forget(opened.transaction.id)
 
@@ -194,3 +215,11 @@ class Transactions:
         """Note an error: it makes an explicit transaction useless, as in DuckDB."""
         if self._open is not None and self._open.explicit:
             self._open.aborted = True
+
+
+def _commit(transaction: Transaction) -> None:
+    try:
+        transaction.commit()
+    except MemoryError as error:
+        # It may have come before the record had its name or after.
+        raise OutcomeUnknown("the process ran out of memory", hint="reconnect first") from error

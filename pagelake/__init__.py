@@ -54,7 +54,7 @@ from .errors import (
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from .engine.connection import Connection, Cursor
@@ -73,6 +73,8 @@ if TYPE_CHECKING:
         TimestampFromTicks,
     )
     from .engine.result import Result
+    from .engine.safekeeping.check import CheckReport
+    from .storage.maintenance.backup import Backup
 
 __version__: Final = "0.1.0"
 
@@ -86,6 +88,8 @@ _LAZY: Final = {
     "Connection": ".engine.connection",
     "Cursor": ".engine.connection",
     "Result": ".engine.result",
+    "Backup": ".storage.maintenance.backup",
+    "CheckReport": ".engine.safekeeping.check",
     "BINARY": ".engine.dbapi_types",
     "DATETIME": ".engine.dbapi_types",
     "NUMBER": ".engine.dbapi_types",
@@ -107,7 +111,9 @@ __all__ = [
     "ROWID",
     "STRING",
     "AlreadyExists",
+    "Backup",
     "Binary",
+    "CheckReport",
     "Closed",
     "Conflict",
     "Connection",
@@ -151,6 +157,8 @@ __all__ = [
     "Warning",
     "__version__",
     "apilevel",
+    "backup",
+    "check",
     "connect",
     "paramstyle",
     "threadsafety",
@@ -175,7 +183,10 @@ def connect(
             any order; as many as `parity` may be missing.
         parity: How many of the devices may be lost without losing a row, 1 when a new store is
             made and nothing is said; None for what the store was created with.
-        read_only: Refuse every statement that would write; the store must exist.
+        read_only: Refuse every statement that would write; the store must exist. Where its
+            directory can be written all the same, a file in `pins/` tells other processes which
+            versions are being read, so that they are kept. On media that cannot be written a
+            statement fails with SnapshotGone when its version is reclaimed elsewhere meanwhile.
         at: Read everything as of a version (an int), a time (a datetime, UTC where it has no
             zone) or a tag (its name), and refuse every statement that would write.
         settings: Values of settings by name, as for `SET`, e.g. `{"memory_limit": "4GB"}`.
@@ -196,6 +207,63 @@ def connect(
     return open_connection(
         path, devices=devices, parity=parity, read_only=read_only, at=at, settings=settings
     )
+
+
+def backup(
+    store: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    destination: str | os.PathLike[str],
+    *,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Backup:
+    """Copy a store, which may be in use, into a directory; again only what is new.
+
+    The copy is a store of the same identity at the version that the store has now, with the older
+    versions that can still be read. What is copied is verified. An interrupted backup is completed
+    by the next one, and the copy stays at the version it was at until then.
+
+    Args:
+        store: Its directory, or the directories of a store over several devices.
+        destination: An empty or new directory outside of the store, or that of an earlier backup.
+        progress: Told what is being copied, the bytes done and the bytes in all.
+
+    Returns:
+        The version of the copy, the bytes copied and the seconds it took.
+
+    Raises:
+        InvalidRequest: The destination lies in the store, or the store in it.
+        NotAStore: There is no store, or the destination holds something else.
+        Denied: The destination was written to by itself, or is newer than the store.
+        Corrupt: The store is damaged.
+        StorageFull: No room in the destination; it stays at the version it was at.
+    """
+    from .engine.safekeeping.backup import backup as copy_store
+
+    return copy_store(store, destination, progress=progress)
+
+
+def check(
+    store: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    *,
+    repair: bool = False,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> CheckReport:
+    """Verify every checksum, reference, count and bound of a store, which may be in use.
+
+    Args:
+        store: Its directory, or the directories of a store over several devices.
+        repair: Make good what can be made good: derived files, and what parity still tells.
+        progress: Told what is being looked at, the bytes done and the bytes in all.
+
+    Returns:
+        What was found and repaired; its `damaged` is 0 for a sound store.
+
+    Raises:
+        NotAStore: There is no store.
+        FormatTooNew: A newer Pagelake wrote it.
+    """
+    from .engine.safekeeping.check import check as check_store
+
+    return check_store(store, repair=repair, progress=progress)
 
 
 def __getattr__(name: str) -> object:

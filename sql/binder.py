@@ -10,6 +10,7 @@ would be an error, so anything that is not understood widens the answer.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,17 @@ if TYPE_CHECKING:
 VIEW_DEPTH_MAX = 64
 """Views nested deeper than this are taken for a cycle."""
 
+INTROSPECTION = Relation(RelationKind.INTROSPECTION, "pagelake introspection", "functions", ())
+"""Stands for the functions that tell about the catalog, in statements that use one."""
+_ABOUT_CATALOG = re.compile(
+    r"\b(duckdb_(tables|columns|views|constraints|indexes|sequences|types|functions|schemas"
+    r"|databases)|information_schema|pg_\w+|sqlite_(master|schema|temp_master)|pragma_\w+"
+    r"|current_(database|catalog)|PRAGMA\s+(table_info|show_tables|database_list))\b",
+    re.IGNORECASE,
+)
+
+_NAMES_IN_VALUES = re.compile(r"\bquery(_table)?\s*\(", re.IGNORECASE)
+
 _OPERATORS = {exp.EQ: "=", exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">=", exp.NEQ: "!="}
 _MIRRORED = {"=": "=", "<": ">", "<=": ">=", ">": "<", ">=": "<=", "!=": "!="}
 _PLAIN_JOINS = {"", "INNER", "CROSS", "OUTER", "LEFT", "RIGHT", "FULL", "SEMI", "ANTI"}
@@ -45,6 +57,9 @@ class _Found:
     occurrences: dict[tuple[str, str], list[Occurrence]] = field(default_factory=dict)
     opaque: set[tuple[str, str]] = field(default_factory=set)
     views: dict[tuple[str, str], Relation] = field(default_factory=dict)
+    entries: dict[tuple[str, str], Relation] = field(default_factory=dict)
+    any_word: bool = False
+    visiting: set[tuple[str, str]] = field(default_factory=set)
     foreign: dict[str, None] = field(default_factory=dict)
 
     def note(self, relation: Relation, occurrence: Occurrence | None) -> None:
@@ -72,12 +87,19 @@ def bind(sql: str, catalog: Catalog) -> LogicalPlan:
         Leaf(relation, () if key in found.opaque else tuple(found.occurrences.get(key, ())))
         for key, relation in found.relations.items()
     )
-    return LogicalPlan(sql, leaves, tuple(found.views.values()), tuple(found.foreign))
+    made = (*found.entries.values(), *found.views.values())
+    return LogicalPlan(sql, leaves, made, tuple(found.foreign))
 
 
 def _bind_text(sql: str, catalog: Catalog, found: _Found, depth: int) -> None:
     if depth > VIEW_DEPTH_MAX:
         raise UnknownName(f"views nested deeper than {VIEW_DEPTH_MAX}, or in a circle")
+    _note_entries(sql, catalog, found, depth)
+    if found.any_word:
+        # A relation's name may be a value here, or an argument that a macro hands on as one.
+        for token in tokenize(sql):
+            for word in re.findall(r"[\w.]+", str(token.text)):
+                _note_chain(word.split("."), catalog, found, depth)
     try:
         trees = [tree for tree in sqlglot.parse(sql, dialect=dialect_of(sql)) if tree is not None]
         if any(isinstance(tree, exp.Command) for tree in trees):
@@ -86,6 +108,27 @@ def _bind_text(sql: str, catalog: Catalog, found: _Found, depth: int) -> None:
             _bind_tree(tree, catalog, found, depth)
     except (SqlglotError, RecursionError):
         _bind_tokens(sql, catalog, found, depth)
+
+
+def _note_entries(sql: str, catalog: Catalog, found: _Found, depth: int) -> None:
+    """Count in what a text may use that is no relation: macros, types, and the catalog itself."""
+    if _ABOUT_CATALOG.search(sql):
+        found.entries.setdefault(INTROSPECTION.identity, INTROSPECTION)
+    entries = catalog.entries()
+    if _NAMES_IN_VALUES.search(sql):
+        found.any_word = True
+    if not entries:
+        return
+    for word in {str(token.text).lower() for token in tokenize(sql)}:
+        for entry in entries.get(word, ()):
+            if entry.identity in found.entries or entry.identity in found.visiting:
+                continue
+            # What is in a macro may be anywhere in it; a macro may use others, which are to be
+            # made before it, or itself.
+            found.visiting.add(entry.identity)
+            _note_entries(entry.sql, catalog, found, depth + 1)
+            _bind_tokens(entry.sql, catalog, found, depth + 1)
+            found.entries[entry.identity] = entry
 
 
 def _bind_tokens(sql: str, catalog: Catalog, found: _Found, depth: int) -> None:

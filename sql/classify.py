@@ -7,11 +7,15 @@ levels and CALL.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from sqlglot.tokenizer_core import TokenType
 
+from ..errors import ParseError
+from . import classify_native as native
 from .assignments import assignments
+from .indexes import read_create_index, read_drop_index
 from .references import UNITS, At, arguments, at_clause
 from .statement import (
     Alter,
@@ -29,6 +33,7 @@ from .statement import (
     DropTag,
     Explain,
     Insert,
+    Native,
     Other,
     Query,
     RestoreTable,
@@ -48,7 +53,12 @@ if TYPE_CHECKING:
 _QUERY_WORDS = frozenset(
     {"SELECT", "FROM", "VALUES", "TABLE", "PIVOT", "UNPIVOT", "SUMMARIZE", "("}
 )
+_CREATE_PREFIXES = frozenset({"PERSISTENT", "RECURSIVE", "SECURE"})
 _END_CLAUSES = ("RETURNING", ";")
+_CHANGING = re.compile(
+    r"\(\s*(WITH\b|INSERT\b|UPDATE\b|DELETE\s+FROM\b|MERGE\s+INTO\b)", re.IGNORECASE
+)
+"""What may be a data-modifying CTE."""
 
 
 def classify(sql: str) -> Statement:
@@ -62,6 +72,10 @@ def classify(sql: str) -> Statement:
     """
     stream = TokenStream(sql)
     verb = stream.word()
+    if verb in _QUERY_WORDS and not _CHANGING.search(sql):
+        return Query(sql)
+    if _CHANGING.search(sql) and (changed := native.changing_ctes(stream)):
+        return _with_changes(stream, changed)
     if verb in _QUERY_WORDS:
         return Query(sql)
     if verb == "WITH":
@@ -71,6 +85,17 @@ def classify(sql: str) -> Statement:
         return Other(verb or sql[:20])
     stream.at += 1
     return reader(stream)
+
+
+def _with_changes(stream: TokenStream, changed: tuple[Name, ...]) -> Statement:
+    """A statement with CTEs that change tables, and may itself be one that does."""
+    inner = _with(stream) if stream.word() == "WITH" else Query(stream.sql)
+    own: tuple[Name, ...] = ()
+    if isinstance(inner, Insert | Update | Delete):
+        own = (inner.target,)
+    elif isinstance(inner, Native):
+        own = inner.targets
+    return Native("WITH", (*changed, *own), stream.sql)
 
 
 def _with(stream: TokenStream) -> Statement:
@@ -100,7 +125,8 @@ def _with(stream: TokenStream) -> Statement:
             stream.at += 1
             return _delete(stream, ctes)
         case "MERGE":
-            return Other("MERGE")
+            stream.at += 1
+            return native.merge(stream)
     return Query(stream.sql)
 
 
@@ -114,10 +140,12 @@ def _explain(stream: TokenStream) -> Statement:
 
 
 def _insert(stream: TokenStream, ctes: str = "") -> Statement:
-    if stream.accept("OR"):
-        return Other(f"INSERT OR {stream.word()}")
+    either = stream.accept("OR")
+    stream.at += either
     stream.expect("INTO")
     target = stream.name()
+    if either:
+        return native.upsert(target, stream.sql)
     if stream.accept("AS"):
         stream.identifier()
     columns = None
@@ -134,7 +162,7 @@ def _insert(stream: TokenStream, ctes: str = "") -> Statement:
             stream.text_until(*_END_CLAUSES)
         )  # fmt: skip
     if stream.word() == "ON":
-        return Other("INSERT … ON CONFLICT")
+        return native.upsert(target, stream.sql)
     return Insert(target, columns, by_name, source, _returning(stream), ctes)
 
 
@@ -164,10 +192,15 @@ def _alias(stream: TokenStream, *stop: str) -> str | None:
 
 
 def _update(stream: TokenStream, ctes: str = "") -> Statement:
+    if stream.word() == "EXTENSIONS" and stream.word(1) in {"", ";", "("}:
+        return Other("UPDATE EXTENSIONS")
     target = stream.name()
     alias = _alias(stream, "SET")
     stream.expect("SET")
-    assigned = assignments(stream, "FROM", "WHERE", *_END_CLAUSES)
+    try:
+        assigned = assignments(stream, "FROM", "WHERE", *_END_CLAUSES)
+    except ParseError:  # the kernel knows more forms, such as (a, b) = (SELECT …)
+        return Native("UPDATE", (target,), stream.sql)
     sources = stream.text_until("WHERE", *_END_CLAUSES) if stream.accept("FROM") else None
     condition = stream.text_until(*_END_CLAUSES) if stream.accept("WHERE") else None
     returning = _returning(stream)
@@ -192,8 +225,14 @@ def _create(stream: TokenStream) -> Statement:
     or_replace = stream.accept("OR", "REPLACE")
     temporary = stream.accept("TEMP") or stream.accept("TEMPORARY")
     stream.accept("LOCAL")
+    unique = stream.accept("UNIQUE")
+    if stream.accept("INDEX"):
+        return read_create_index(stream, unique=unique)
     kind = stream.word()
-    if kind not in {"TABLE", "VIEW", "SCHEMA", "MACRO", "FUNCTION", "TAG"}:
+    if kind in native.CATALOG_KINDS:
+        return native.create_object(stream, kind, temporary=temporary)
+    if kind not in {"TABLE", "VIEW", "SCHEMA", "TAG"}:
+        kind = f"{kind} {stream.word(1)}" if kind in _CREATE_PREFIXES else kind
         return Other(f"CREATE {kind}")
     stream.at += 1
     if_not_exists = stream.accept("IF", "NOT", "EXISTS")
@@ -202,8 +241,6 @@ def _create(stream: TokenStream) -> Statement:
     name = stream.name()
     if kind == "SCHEMA":
         return CreateSchema(name, if_not_exists)
-    if kind in {"MACRO", "FUNCTION"}:
-        return Temporary(stream.sql, name) if temporary else Other(f"CREATE {kind}")
     if kind == "VIEW":
         columns = stream.names_in_parentheses() if stream.word() == "(" else ()
         stream.expect("AS")
@@ -289,6 +326,10 @@ def _with_rows(stream: TokenStream) -> tuple[str, bool]:
 def _drop(stream: TokenStream) -> Statement:
     kind = stream.word()
     stream.at += 1
+    if kind in native.CATALOG_KINDS:
+        return native.change_object("DROP", kind, stream)
+    if kind == "INDEX":
+        return read_drop_index(stream)
     if kind not in {"TABLE", "VIEW", "SCHEMA", "TAG"}:
         return Other(f"DROP {kind}")
     if_exists = stream.accept("IF", "EXISTS")
@@ -307,6 +348,8 @@ def _drop(stream: TokenStream) -> Statement:
 def _alter(stream: TokenStream) -> Statement:
     kind = stream.word()
     stream.at += 1
+    if kind in native.CATALOG_KINDS:
+        return native.change_object("ALTER", kind, stream)
     if kind not in {"TABLE", "VIEW"}:
         return Other(f"ALTER {kind}")
     if_exists = stream.accept("IF", "EXISTS")
@@ -314,6 +357,8 @@ def _alter(stream: TokenStream) -> Statement:
 
 
 def _copy(stream: TokenStream) -> Statement:
+    if stream.accept("FROM", "DATABASE"):
+        return Other("COPY FROM DATABASE")
     if stream.word() == "(":
         start = stream.offset + 1
         stream.skip_balanced()
@@ -330,8 +375,6 @@ def _copy(stream: TokenStream) -> Statement:
     stream.expect("FROM")
     if name is None:
         raise stream.error("COPY … FROM needs a table")
-    if name.last.upper() == "DATABASE":
-        return Other("COPY FROM DATABASE")
     return CopyFrom(name, columns, _file(stream), _options(stream))
 
 
@@ -378,6 +421,9 @@ def _begin(stream: TokenStream) -> Statement:
     if not stream.accept("TRANSACTION"):
         stream.accept("WORK")
     isolation = None
+    if stream.accept("READ", "ONLY"):
+        return TransactionControl("BEGIN", read_only=True)
+    stream.accept("READ", "WRITE")
     if stream.accept("ISOLATION", "LEVEL"):
         isolation = stream.word().lower()
         if isolation not in {"serializable", "snapshot"}:
@@ -424,6 +470,8 @@ def _set(stream: TokenStream) -> Statement:
 
 
 def _reset(stream: TokenStream) -> Statement:
+    if stream.accept("VARIABLE"):
+        return Temporary(stream.sql, stream.name())
     for scope in ("SESSION", "LOCAL", "GLOBAL"):
         stream.accept(scope)
     return SetOption(stream.identifier().lower(), None, stream.sql)
@@ -451,6 +499,8 @@ def _describe(stream: TokenStream) -> Statement:
 
 def _call(stream: TokenStream) -> Statement:
     name = stream.name()
+    if name.parts[0].lower() != "pagelake":
+        return Query(stream.sql)  # one of the kernel's own
     positional: list[str] = []
     named: list[tuple[str, str]] = []
     for text in arguments(stream):
@@ -493,4 +543,18 @@ _READERS = {
     "DESC": _describe,
     "CALL": _call,
     "RESTORE": _restore,
+    "COMMENT": native.comment,
+    "MERGE": native.merge,
+    "PREPARE": native.prepare,
+    "EXECUTE": native.execute,
+    "DEALLOCATE": native.deallocate,
+    "PRAGMA": native.pragma,
+    "CHECKPOINT": native.housekeeping,
+    "FORCE": native.housekeeping,
+    "VACUUM": native.housekeeping,
+    "ANALYZE": native.housekeeping,
+    "ATTACH": native.attach,
+    "DETACH": native.attach,
+    "EXPORT": native.export_database,
+    "IMPORT": native.import_database,
 }

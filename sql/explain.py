@@ -17,11 +17,15 @@ class Node:
         title: Its name, and what it reads if it is a leaf.
         facts: What else is known of it, a line each.
         children: The operators that feed it.
+        rows: Rows that it gives, or is expected to give.
+        seconds: Time that it took itself; None where it did not run.
     """
 
     title: str
     facts: tuple[str, ...] = ()
     children: tuple[Node, ...] = ()
+    rows: int | None = None
+    seconds: float | None = None
 
 
 def draw(root: Node, *, width: int) -> str:

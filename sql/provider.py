@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from .references import at_schema, changes_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import pyarrow as pa
 
@@ -24,6 +24,8 @@ class RelationKind(Enum):
     SYSTEM = "system relation"
     CHANGES = "changes of a table"
     TEMPORARY = "temporary"
+    ENTRY = "macro or type"
+    INTROSPECTION = "functions about the catalog"
 
 
 class Pushdown(Enum):
@@ -75,6 +77,8 @@ class Relation:
     @property
     def routed_schema(self) -> str:
         """The schema under which the kernel finds it."""
+        if self.kind is RelationKind.ENTRY:
+            return f"pagelake {self.key} {self.schema}"  # they share no name space with tables
         if self.version is None:
             return self.schema
         if self.kind is RelationKind.CHANGES:
@@ -100,6 +104,10 @@ class Catalog(Protocol):
 
     def names(self) -> Sequence[str]:
         """Names that could have been meant, for suggestions."""
+        ...
+
+    def entries(self) -> Mapping[str, Sequence[Relation]]:
+        """Macros and types by folded name."""
         ...
 
 

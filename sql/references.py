@@ -137,7 +137,11 @@ def _name_before(tokens: Sequence[Token], last: int) -> Name:
     before = tokens[last - 1] if last else None
     if before is not None and before.token_type is TokenType.ALIAS:
         last -= 2
-    elif before is not None and before.token_type in _WORDS:
+    elif (
+        before is not None
+        and before.token_type in _WORDS
+        and tokens[last].token_type is not TokenType.R_PAREN  # a subquery ends with a name too
+    ):
         last -= 1
     first = last
     while first >= 2 and tokens[first - 1].token_type is TokenType.DOT:

@@ -141,6 +141,29 @@ class CreateSchema:
 
 
 @dataclass(frozen=True, slots=True)
+class CreateIndex:
+    """CREATE INDEX; ``keys`` are the texts between the parentheses."""
+
+    name: str
+    unique: bool
+    if_not_exists: bool
+    table: Name
+    keys: tuple[str, ...]
+
+    operation = "CREATE INDEX"
+
+
+@dataclass(frozen=True, slots=True)
+class DropIndex:
+    """DROP INDEX."""
+
+    names: tuple[Name, ...]
+    if_exists: bool
+
+    operation = "DROP INDEX"
+
+
+@dataclass(frozen=True, slots=True)
 class Drop:
     """DROP TABLE, VIEW or SCHEMA."""
 
@@ -148,6 +171,99 @@ class Drop:
     names: tuple[Name, ...]
     if_exists: bool
     cascade: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogChange:
+    """CREATE, DROP, ALTER or COMMENT ON of something that only the kernel understands.
+
+    Attributes:
+        verb: CREATE, DROP, ALTER or COMMENT.
+        kind: SEQUENCE, MACRO, TYPE, INDEX or what a comment is on.
+        name: Of CREATE MACRO the name, else None.
+        tail: Of CREATE MACRO the text behind the name.
+        sql: The statement.
+    """
+
+    verb: str
+    kind: str
+    name: Name | None
+    tail: str
+    sql: str
+
+
+@dataclass(frozen=True, slots=True)
+class Native:
+    """INSERT, UPDATE, DELETE or MERGE that the kernel itself runs, on native copies of tables.
+
+    Attributes:
+        verb: What it does, for the history.
+        targets: The tables that it may change.
+        sql: The statement.
+        all_tables: Copy the tables that it only reads, too: they are asked for their ``rowid``.
+        only_adds: It adds rows to its one target, whatever rows that has.
+    """
+
+    verb: str
+    targets: tuple[Name, ...]
+    sql: str
+    all_tables: bool = False
+    only_adds: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Attach:
+    """ATTACH or DETACH of a database of another kind."""
+
+    verb: str
+    sql: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExportDatabase:
+    """EXPORT DATABASE; the texts of the folder and of what follows it."""
+
+    target: str
+    options: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImportDatabase:
+    """IMPORT DATABASE; the text of the folder."""
+
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prepare:
+    """PREPARE name AS statement."""
+
+    name: str
+    sql: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutePrepared:
+    """EXECUTE name(values): texts of values by position, and by folded name."""
+
+    name: str
+    positional: tuple[str, ...]
+    named: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Deallocate:
+    """DEALLOCATE name, or ALL (None)."""
+
+    name: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pragma:
+    """PRAGMA name, name = value or name(arguments): one that is no query."""
+
+    name: str
+    sql: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +306,7 @@ class TransactionControl:
     verb: str
     savepoint: str | None = None
     isolation: str | None = None
+    read_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,7 +376,18 @@ Statement = (
     | DropTag
     | CreateView
     | CreateSchema
+    | CreateIndex
+    | DropIndex
     | Drop
+    | CatalogChange
+    | Native
+    | Attach
+    | ExportDatabase
+    | ImportDatabase
+    | Prepare
+    | ExecutePrepared
+    | Deallocate
+    | Pragma
     | Alter
     | CopyFrom
     | CopyTo

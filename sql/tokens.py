@@ -73,8 +73,14 @@ def tokenize(sql: str) -> list[Token]:
     Raises:
         ParseError: A quote or comment is not closed.
     """
+    return list(_tokenize_cached(sql))
+
+
+@lru_cache(maxsize=64)
+def _tokenize_cached(sql: str) -> tuple[Token, ...]:
+    """Planning asks for the tokens of a text several times."""
     try:
-        return list(dialect_of(sql).tokenize(sql))
+        return tuple(dialect_of(sql).tokenize(sql))
     except TokenError as error:
         line = sql.count("\n") + 1
         raise ParseError(
@@ -242,8 +248,3 @@ class TokenStream:
         start = self.offset
         self.at = len(self.tokens)
         return self.sql[start:]
-
-
-@lru_cache(maxsize=64)
-def _tokenize_cached(sql: str) -> tuple[Token, ...]:
-    return tuple(tokenize(sql))

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 
 from ...storage.row_group import stored_schema
@@ -20,6 +22,8 @@ from .hot_tier import native_select
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Sequence
+
+    import numpy.typing as npt
 
     from ...storage.effects import Column, RowGroup, TableDefinition
     from ...storage.store import Store
@@ -37,6 +41,8 @@ _TAIL_ROWS_MIN = 10_000
 """A tail up to this size is not worth copying into a new base."""
 _INSERT_ROWS = 122_880
 """Rows of small batches that are put together before the kernel sees them."""
+# Called from C for each of maybe a hundred thousand row groups.
+_ID, _ROWS = attrgetter("id"), attrgetter("rows")
 
 
 @dataclass(slots=True)
@@ -107,16 +113,14 @@ class Deltas:
                 ):
                     self._retire(key)
             base, tail = self._current.get(base_key), self._current.get(tail_key)
-            in_base = base.offsets if base is not None else {}
-            recent = [g for g in groups if g.id not in in_base]
-            rows = sum(g.rows for g in recent)
-            if base is None or rows > max(base.rows, _TAIL_ROWS_MIN):
+            chosen, recent = _split(groups, base)
+            if base is None or total_rows(recent) > max(base.rows, _TAIL_ROWS_MIN):
                 for key in (base_key, tail_key):
                     if key in self._current:
                         self._retire(key)
                 base = self._start(base_key, definition, columns, groups)
-                recent, tail = [], None
-            held = [(base, [g for g in groups if g.id in base.offsets])]
+                chosen, recent, tail = list(groups), [], None
+            held = [(base, chosen)]
             if recent:
                 if tail is None:
                     tail = self._start(tail_key, definition, columns, recent)
@@ -167,10 +171,10 @@ class Deltas:
             self._collect()
 
     def _wasteful(self, delta: Delta, groups: Sequence[RowGroup]) -> bool:
-        wanted = sum(g.rows for g in groups if g.id in delta.offsets)
-        if delta.rows and wanted < delta.rows * _GARBAGE_MAX:
+        wanted, _ = _split(groups, delta)
+        if delta.rows and total_rows(wanted) < delta.rows * _GARBAGE_MAX:
             return True
-        return len(ranges([g for g in groups if g.id in delta.offsets], delta)) > _RANGES_MAX
+        return len(ranges(wanted, delta)) > _RANGES_MAX
 
     def _create(self, columns: Sequence[Column], described: _Columns) -> Delta:
         name = f"{self._database}.main.{self._kernel.name('delta')}"
@@ -195,9 +199,10 @@ class Deltas:
                     self._cursor.execute(f"INSERT INTO {delta.name} SELECT {select} FROM s")
                 finally:
                     self._cursor.unregister("s")
-            for group in groups:
-                delta.offsets[group.id] = delta.rows
-                delta.rows += group.rows
+            rows = _rows(groups)
+            starts = delta.rows + np.cumsum(rows) - rows
+            delta.offsets.update(zip(map(_ID, groups), starts.tolist(), strict=True))
+            delta.rows += int(rows.sum())
         except BaseException:
             # A damaged page, or Ctrl-C: some of the rows are there and were not counted, so the
             # positions of all that came after them would be wrong.
@@ -229,13 +234,36 @@ class Deltas:
             self._retired.remove(delta)
 
 
+def _split(
+    groups: Sequence[RowGroup], delta: Delta | None
+) -> tuple[list[RowGroup], list[RowGroup]]:
+    """Row groups that a delta holds, and those that it does not."""
+    if delta is None:
+        return [], list(groups)
+    held = delta.offsets
+    return [g for g in groups if g.id in held], [g for g in groups if g.id not in held]
+
+
+def _rows(groups: Sequence[RowGroup]) -> npt.NDArray[np.int64]:
+    """Row count of each row group: int64."""
+    return np.fromiter(map(_ROWS, groups), np.int64, len(groups))
+
+
+def total_rows(groups: Sequence[RowGroup]) -> int:
+    """Rows of some row groups, deleted ones included."""
+    return sum(map(_ROWS, groups))
+
+
 def ranges(groups: Sequence[RowGroup], delta: Delta) -> list[tuple[int, int]]:
     """Half-open row ranges of a delta that hold some row groups, ascending and merged."""
-    spans = sorted((delta.offsets[g.id], delta.offsets[g.id] + g.rows) for g in groups)
-    merged: list[tuple[int, int]] = []
-    for start, end in spans:
-        if merged and merged[-1][1] == start:
-            merged[-1] = (merged[-1][0], end)
-        else:
-            merged.append((start, end))
-    return merged
+    if not groups:
+        return []
+    if len(groups) == len(delta.offsets):
+        return [(0, delta.rows)]
+    rows = _rows(groups)
+    starts = np.fromiter(map(delta.offsets.__getitem__, map(_ID, groups)), np.int64, len(groups))
+    order = np.argsort(starts)
+    starts, ends = starts[order], (starts + rows)[order]
+    apart = np.flatnonzero(starts[1:] != ends[:-1])
+    firsts, lasts = np.append(0, apart + 1), np.append(apart, len(groups) - 1)
+    return list(zip(starts[firsts].tolist(), ends[lasts].tolist(), strict=True))

@@ -9,7 +9,6 @@ not meet.
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -23,6 +22,7 @@ from ...sql.tokens import literal, quote
 from ...storage.snapshot import DEFAULT_SCHEMA
 from .hot_tier import native_name, native_select
 from .leaf_source import LeafSource, Scannable
+from .row_order import SORTED_ROWS_MAX, row_places, with_generated
 from .table_changes import TableChanges, changes_select
 from .table_leaf import (
     Part,
@@ -35,7 +35,7 @@ from .table_leaf import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from ...sql.provider import SystemRelation
     from ...storage.effects import Column, RowGroup
@@ -44,16 +44,13 @@ if TYPE_CHECKING:
     from ..kernel import Cursor, Kernel
     from .delta import Delta, Deltas
     from .hot_tier import HotTier
+    from .router import Router
 
-ROUTES_KEPT = 8
-"""Routes of past snapshots kept for statements that still run and for open transactions."""
 CursorKind = tuple[str, tuple[str, ...]]
 """What tells cursors of a route apart: their current schema, and the statements that give them
 the settings of a session."""
 CURSORS_KEPT = 32
 """Idle kernel cursors kept per route."""
-_PAST = "past"
-"""Stands for a transaction's id in the keys of routes of earlier versions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +78,8 @@ class Routing:
         deltas: Fresh rows.
         system: System relations by name.
         system_source: Makes the scannable of a system relation at a snapshot.
+        introspect: Makes the functions about the catalog in a route; the name of the database
+            that they read, which lives as long as the route.
     """
 
     kernel: Kernel
@@ -89,6 +88,7 @@ class Routing:
     deltas: Deltas
     system: Mapping[str, SystemRelation]
     system_source: Callable[[str, Snapshot], Scannable]
+    introspect: Callable[[Route], str]
 
 
 @dataclass(slots=True)
@@ -123,6 +123,7 @@ class Route:
     _located: dict[str, str] = field(default_factory=dict)
     _maker: Cursor | None = None
     _made: set[str] = field(default_factory=set)
+    _catalogs: list[str] = field(default_factory=list)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def ensure(self, relations: Sequence[Relation]) -> None:
@@ -199,26 +200,63 @@ class Route:
             Qualified view name, and the names of its columns for part number and position.
         """
         with self._lock:
-            part_column, position_column = f"part_{self.database}", f"position_{self.database}"
+            part_column, position_column = self._place_columns()
             if table not in self._located:
                 leaf = self.leaf(table)
                 name = f"{self._schema('located')}.{self.routing.kernel.name('located')}"
-                branches = [
-                    self._branch(
-                        leaf.state, part, number, f"{number} AS {part_column}, "
-                        f"{part.position} AS {position_column}, "
-                    )
-                    for number, part in enumerate(leaf.parts)
-                ]  # fmt: skip
-                if not branches:
-                    columns = self._empty(leaf.state)
-                    branches = [
-                        f"SELECT 0 AS {part_column}, 0::BIGINT AS {position_column}, * FROM "
-                        f"({columns})"
-                    ]
-                self._make(f"CREATE VIEW {name} AS {' UNION ALL '.join(branches)}")
+                rows = with_generated(
+                    leaf.state.definition, self._located_rows(leaf), part_column, position_column
+                )
+                self._make(f"CREATE VIEW {name} AS {rows}")
                 self._located[table] = name
             return self._located[table], part_column, position_column
+
+    def _place_columns(self) -> tuple[str, str]:
+        return f"part_{self.database}", f"position_{self.database}"
+
+    def _located_rows(self, leaf: BuiltLeaf) -> str:
+        """A query for part, position and the stored columns, in the order of row ids if known."""
+        part_column, position_column = self._place_columns()
+        branches = [
+            self._branch(
+                leaf.state, part, number, f"{number} AS {part_column}, "
+                f"{part.position} AS {position_column}, "
+            )
+            for number, part in enumerate(leaf.parts)
+        ]  # fmt: skip
+        if not branches:
+            return (
+                f"SELECT 0 AS {part_column}, 0::BIGINT AS {position_column}, * FROM "
+                f"({self._empty(leaf.state)})"
+            )
+        rows = " UNION ALL ".join(branches)
+        if not self._is_shuffled(leaf):
+            return rows
+        listed = ", ".join(f"rows.{quote(c.name)}" for c in leaf.state.definition.columns)
+        return (
+            f"SELECT {part_column}, {position_column}, {listed} FROM ({rows}) AS rows "
+            f"JOIN {self._order(leaf)} AS placed ON rows.{part_column} = placed.part "
+            f"AND rows.{position_column} = placed.position ORDER BY placed.id"
+        )
+
+    def _is_shuffled(self, leaf: BuiltLeaf) -> bool:
+        """Tell whether updates have moved rows of a table that is small enough to be sorted."""
+        return leaf.state.rows <= SORTED_ROWS_MAX and any(
+            group.explicit_row_ids for part in leaf.parts for group in part.groups
+        )
+
+    def _order(self, leaf: BuiltLeaf) -> str:
+        """A native table of the row ids of a leaf's rows, by part and position."""
+        state = leaf.state
+        name = f"{self._schema('ordered')}.{quote(state.definition.id)}"
+        places = row_places(self.routing.store, state, leaf.parts, self.private)
+        cursor = self.routing.kernel.cursor()
+        try:
+            cursor.register("places", places)
+            cursor.execute(f"CREATE TABLE IF NOT EXISTS {name} AS SELECT * FROM places")
+        finally:
+            cursor.close()
+        return name
 
     # Cursors
 
@@ -274,8 +312,9 @@ class Route:
             self._deltas.clear()
             if self.is_past:
                 self.routing.deltas.forget(self.database)
-            with suppress(duckdb.Error):
-                self.routing.kernel.detach(self.database)
+            for database in (self.database, *self._catalogs):
+                with suppress(duckdb.Error):
+                    self.routing.kernel.detach(database)
             for past in self._past.values():
                 self.router.release(past)
             self._past.clear()
@@ -285,6 +324,8 @@ class Route:
     def _make(self, sql: str) -> None:
         if self._maker is None:
             self._maker = self.routing.kernel.cursor()
+            # Whoever made a view or macro may have been allowed the old lambdas.
+            self._maker.execute("SET SESSION lambda_syntax = 'ENABLE_SINGLE_ARROW'")
         self.register(self._maker, self._made)
         self._maker.execute(sql)
 
@@ -300,6 +341,12 @@ class Route:
         return qualified
 
     def _create(self, relation: Relation) -> None:
+        if relation.kind is RelationKind.ENTRY:
+            self._create_entry(relation)
+            return
+        if relation.kind is RelationKind.INTROSPECTION:
+            self._catalogs.append(self.routing.introspect(self))
+            return
         target = f"{self._schema(relation.routed_schema)}.{quote(relation.name)}"
         if relation.kind is RelationKind.CHANGES:
             self._create_changes(relation, target)
@@ -318,6 +365,12 @@ class Route:
             self._make(f"CREATE VIEW {target} AS SELECT * FROM temp.main.{quote(name)}")
         elif relation.kind is RelationKind.VIEW:
             self._create_view(relation, target)
+
+    def _create_entry(self, relation: Relation) -> None:
+        """Make a macro or a type, with the names around it that its text may use."""
+        schema = self._schema(relation.schema)
+        self._make(f"SET search_path = {literal(schema)}")
+        self._make(relation.sql)
 
     def _create_view(self, relation: Relation, target: str) -> None:
         view = self.snapshot.view(relation.schema, relation.name)
@@ -366,8 +419,10 @@ class Route:
             groups = tuple(to_stream)
             self._sources[name] = LeafSource(StreamedGroups(self.routing.store, state, groups))
             parts.append(stream_part(state, groups, f"temp.main.{quote(name)}"))
-        committed = [g for g in for_delta if not self._is_pending(g)]
-        pending = [g for g in for_delta if self._is_pending(g)]
+        committed, pending = for_delta, for_delta[:0]
+        if self.private:
+            committed = [g for g in for_delta if not self._is_pending(g)]
+            pending = [g for g in for_delta if self._is_pending(g)]
         shared = self.database if self.is_past else ""
         for groups_held, private in ((committed, shared), (pending, self.private)):
             if not groups_held:
@@ -378,21 +433,27 @@ class Route:
                 parts.append(delta_part(state, self.routing.store, chosen, delta))
         # In the order of the log, as far as parts do not interleave: users expect LIMIT without
         # ORDER BY to give what came first.
-        order = {group.id: index for index, group in enumerate(state.row_groups)}
-        parts.sort(key=lambda part: min(order[group.id] for group in part.groups))
+        if len(parts) > 1:
+            order = {group.id: index for index, group in enumerate(state.row_groups)}
+            parts.sort(key=lambda part: min(order[group.id] for group in part.groups))
         built = BuiltLeaf(state, tuple(parts))
         self._leaves[table] = built
         return built
 
     def _is_pending(self, group: RowGroup) -> bool:
         """Row group ids begin with the id of the transaction that made them."""
-        return bool(self.private) and group.id.startswith(self.private)
+        return group.id.startswith(self.private)
 
     def _union(self, leaf: BuiltLeaf) -> str:
+        if self._is_shuffled(leaf):
+            listed = ", ".join(quote(c.name) for c in leaf.state.definition.columns)
+            rows = f"SELECT {listed} FROM ({self._located_rows(leaf)})"
+            return with_generated(leaf.state.definition, rows)
         branches = [
             self._branch(leaf.state, part, number, "") for number, part in enumerate(leaf.parts)
         ]
-        return " UNION ALL ".join(branches) if branches else self._empty(leaf.state)
+        rows = " UNION ALL ".join(branches) if branches else self._empty(leaf.state)
+        return with_generated(leaf.state.definition, rows)
 
     def _branch(self, state: TableState, part: Part, number: int, extra: str) -> str:
         columns = select_columns(state.definition.columns, part)
@@ -449,113 +510,3 @@ class Route:
             for c in state.definition.columns
         )
         return f"SELECT * FROM (SELECT {nulls}) WHERE false"
-
-
-class Router:
-    """Keeps the routes of a database.
-
-    Args:
-        routing: What routes are made of.
-    """
-
-    def __init__(self, routing: Routing) -> None:
-        self.routing = routing
-        self._routes: OrderedDict[tuple[int, str, int], Route] = OrderedDict()
-        self._stale: list[Route] = []
-        self._lock = threading.RLock()
-
-    def hold(self, snapshot: Snapshot, private: str = "") -> Route:
-        """The route of a snapshot, kept until ``release``."""
-        key = (snapshot.version, private, snapshot.overlay)
-        store = self.routing.store
-        store.pins.pin(snapshot.version)
-        try:
-            store.require_kept(snapshot.version)
-            with self._lock:
-                route = self._routes.get(key)
-                if route is None:
-                    database = self.routing.kernel.attach_memory("route")
-                    route = Route(self.routing, snapshot, private, database, self)
-                    self._routes[key] = route
-                else:
-                    self._routes.move_to_end(key)
-                route.users += 1
-                self._trim()
-                return route
-        except BaseException:
-            store.pins.unpin(snapshot.version)
-            raise
-
-    def hold_past(self, version: int) -> Route:
-        """The route of an earlier version, kept until ``release``.
-
-        Raises:
-            SnapshotGone: The version can no longer be read.
-        """
-        store = self.routing.store
-        store.pins.pin(version)
-        try:
-            snapshot = store.snapshot_at(version)
-            with self._lock:
-                route = self._routes.get((version, _PAST, 0))
-                if route is None:
-                    database = self.routing.kernel.attach_memory("past")
-                    route = Route(self.routing, snapshot, "", database, self, is_past=True)
-                    self._routes[version, _PAST, 0] = route
-                route.users += 1
-                self._routes.move_to_end((version, _PAST, 0))
-                return route
-        except BaseException:
-            store.pins.unpin(version)
-            raise
-
-    def release(self, route: Route) -> None:
-        """Give a route back."""
-        with self._lock:
-            route.users -= 1
-            if route.users == 0 and route in self._stale:
-                self._stale.remove(route)
-                route.close()
-        self.routing.store.pins.unpin(route.snapshot.version)
-
-    def invalidate(self) -> None:
-        """Build new routes from now on: hot segments came or went."""
-        with self._lock:
-            self._retire(list(self._routes))
-            self.routing.hot.sweep(self._sources_in_use)
-
-    def _sources_in_use(self) -> set[str]:
-        """Kernel names of the databases that live routes read."""
-        return {
-            part.source.split(".")[0]
-            for route in [*self._routes.values(), *self._stale]
-            for leaf in route.leaves()
-            for part in leaf.parts
-        }
-
-    def forget(self, private: str) -> None:
-        """Drop the routes of a transaction that has ended."""
-        with self._lock:
-            self._retire([key for key in self._routes if key[1] == private])
-            self.routing.deltas.forget(private)
-
-    def _trim(self) -> None:
-        if len(self._routes) > ROUTES_KEPT:
-            unused = [key for key, route in self._routes.items() if route.users == 0]
-            self._retire(unused[: len(self._routes) - ROUTES_KEPT])
-
-    def _retire(self, keys: Iterable[tuple[int, str, int]]) -> None:
-        for key in keys:
-            route = self._routes.pop(key)
-            if route.users:
-                self._stale.append(route)
-            else:
-                route.close()
-
-    def close(self) -> None:
-        """Drop all routes."""
-        with self._lock:
-            for route in [*self._routes.values(), *self._stale]:
-                route.close()
-            self._routes.clear()
-            self._stale.clear()

@@ -5,8 +5,9 @@
 
 Row groups that maintenance rewrote hold the same rows under the same ids and change nothing. A
 version that restored, cloned or rewrote the table is compared as a whole, by row id, with the
-version before it. Rows come in the columns of the last version; what a row had no value for has
-the column's initial value, or NULL.
+version before it; after a restore also by value, as a row that is as it was is no change. Rows
+come in the columns of the last version; what a row had no value for has the column's initial
+value, or NULL.
 """
 
 from __future__ import annotations
@@ -33,11 +34,12 @@ from ...storage.effects import (
 )
 from ...storage.row_group import read_row_group, read_row_ids, stored_schema
 from ...storage.snapshot import RowGroupList, Snapshot, TableState
+from .same_values import same_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from ...storage.effects import RowGroup
+    from ...storage.effects import Column, RowGroup
     from ...storage.store import Store
     from .leaf_source import Comparison
 
@@ -185,16 +187,42 @@ class TableChanges:
         added = [self._live(after, g) for g in new] if after is not None else []
         moved = np.intersect1d(_all_ids(removed), _all_ids(added))
         if any(isinstance(effect, RestoreTable) for effect in effects):
-            # Which of them are as they were cannot be told from their ids: all count as updated,
-            # except in row groups that only lost or gained deleted rows.
-            same = {g.id for g in old} & {g.id for g in new}
-            kept = [r for r in removed if r.group.id in same]
-            moved = np.intersect1d(moved, _all_ids(kept))
+            # Which of them are as they were cannot be told from their ids.
+            moved = self._unchanged(removed, added, moved)
         else:
             appended = {g.id for e in effects if isinstance(e, Append) for g in e.row_groups}
             updated = _all_ids([r for r in added if r.group.id in appended])
             moved = np.setdiff1d(moved, updated)
         return [_without(r, moved) for r in removed], [_without(r, moved) for r in added]
+
+    def _unchanged(self, removed: list[_Rows], added: list[_Rows], ids: _Ids) -> _Ids:
+        """Those of some rows, on both sides, whose values are the same on both."""
+        places = {rows.group.id: rows.ids for rows in removed}
+        in_place = [
+            np.intersect1d(rows.ids, places[rows.group.id], assume_unique=True)
+            for rows in added
+            if rows.group.id in places
+        ]
+        same = np.concatenate(in_place) if in_place else _none()
+        others = np.setdiff1d(ids, same)
+        for column in self.state.definition.columns:
+            if not others.size:
+                break
+            ours, theirs = (self._values(rows, others, column) for rows in (removed, added))
+            others = others[same_values(ours, theirs)]
+        return np.union1d(same, others)
+
+    def _values(self, rows: list[_Rows], ids: _Ids, column: Column) -> pa.Array:
+        """Values of a column in the order of row ids, which are sorted and all there."""
+        arrays, found = [], []
+        for some in rows:
+            wanted = np.isin(some.ids, ids)
+            if wanted.any():
+                batch = read_row_group(self.store, self.state.definition, some.group, [column])
+                arrays.append(batch.column(0).take(pa.array(some.positions[wanted])))
+                found.append(some.ids[wanted])
+        order = np.argsort(np.concatenate(found))
+        return pa.concat_arrays(arrays).take(pa.array(order))
 
     def _live(self, state: TableState, group: RowGroup) -> _Rows:
         keep = np.ones(group.rows, dtype=bool)

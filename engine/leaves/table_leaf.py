@@ -28,8 +28,9 @@ from ...storage.row_group import (
     without,
 )
 from ...storage.scan import group_may_match
-from .delta import DELTA_ROWS_MAX, Delta, ranges
+from .delta import DELTA_ROWS_MAX, Delta, ranges, total_rows
 from .hot_tier import HotSegment, native_name
+from .read_counts import STREAM_READS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -135,6 +136,8 @@ def row_ids(
 
 def _deleted(state: TableState, store: Store, groups: Sequence[RowGroup],
              offsets: dict[str, int]) -> npt.NDArray[np.int64]:  # fmt: skip
+    if not state.deletes:
+        return np.empty(0, dtype=np.int64)
     found = [
         vector.positions(store.pages).astype(np.int64) + offsets[group.id]
         for group in groups
@@ -144,8 +147,10 @@ def _deleted(state: TableState, store: Store, groups: Sequence[RowGroup],
 
 
 def _live(state: TableState, groups: Sequence[RowGroup]) -> int:
+    if len(groups) == len(state.row_groups):
+        return state.rows
     deleted = sum(v.count for g in groups for v in state.deletes.get(g.id, ()))
-    return sum(g.rows for g in groups) - deleted
+    return total_rows(groups) - deleted
 
 
 def hot_part(state: TableState, store: Store, segment: HotSegment) -> Part:
@@ -205,8 +210,11 @@ def split_cold(
 ) -> tuple[list[RowGroup], list[RowGroup]]:
     """Row groups that are not hot, split into those for the delta and those to stream."""
     covered = {group for segment in segments for group in segment.offsets}
-    cold = [g for g in state.row_groups if g.id not in covered]
-    if sum(g.rows for g in cold) <= DELTA_ROWS_MAX:
+    cold: list[RowGroup] = state.row_groups[:]
+    if covered:
+        cold = [g for g in cold if g.id not in covered]
+    rows = total_rows(cold) if covered else state.rows + state.deleted_rows
+    if rows <= DELTA_ROWS_MAX:
         return cold, []
     # Large row groups stream; what trickled in after them is still cheap to hold.
     small = [g for g in cold if not g.chunks]
@@ -256,11 +264,14 @@ class StreamedGroups:
         predicates = _stored(comparisons, by_id)
         flying: deque[Future[pa.RecordBatch]] = deque()
         position = 0
+        wanted = {by_id[name].id for name in columns if name in by_id}
         try:
             for group in self.groups:
                 start, position = position, position + group.rows
                 if not group_may_match(group, predicates):
+                    STREAM_READS.skip()
                     continue
+                STREAM_READS.read(group, wanted)
                 flying.append(
                     self.store.executor.submit(self._decode, group, start, columns, by_id)
                 )

@@ -38,10 +38,11 @@ class OutputOptions:
     """How results are written.
 
     Attributes:
-        max_rows: Rows shown by `table` and `markdown`; 0 shows all of them (held in memory).
+        max_rows: Rows shown by `table`, `box` and `markdown`; 0 shows all of them.
         width_cells: Terminal width that a table must fit in, or None for no limit.
-        null_text: What a NULL looks like in `table` and `markdown`.
+        null_text: What a NULL looks like in formats for people.
         colour: Whether escape sequences may be used.
+        table_name: Table that `insert` names, quoted where it must be.
         poll: Called once per batch; raises to stop the output (cancellation).
     """
 
@@ -49,6 +50,7 @@ class OutputOptions:
     width_cells: int | None = None
     null_text: str = "NULL"
     colour: bool = False
+    table_name: str = "result"
     poll: Callable[[], None] | None = None
 
     def batches(self, reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
@@ -67,7 +69,7 @@ class OutputSummary:
 
     Attributes:
         rows: Rows in the result.
-        rows_shown: Rows written; fewer than `rows` only for `table` and `markdown`.
+        rows_shown: Rows written; fewer than `rows` only for `table`, `box`, `markdown`.
         columns: Columns in the result.
         columns_shown: Columns written; fewer only where a table was cut to the window.
     """
@@ -82,17 +84,43 @@ Writer = Callable[[ResultStream, BinaryIO, OutputOptions], OutputSummary]
 
 _MODULES = {
     "table": "text_table",
+    "box": "text_box",
     "csv": "text_csv",
+    "tsv": "text_tsv",
     "json": "text_json",
     "jsonl": "text_jsonl",
     "markdown": "text_markdown",
+    "html": "text_html",
+    "line": "text_line",
+    "list": "text_list",
+    "insert": "text_insert",
     "arrow": "binary_arrow",
     "parquet": "binary_parquet",
 }
 FORMAT_NAMES = tuple(_MODULES)
 BINARY_FORMATS = frozenset({"arrow", "parquet"})
+# Formats by the ending of the file that they are written to.
+FILE_FORMATS = {
+    ".arrow": "arrow",
+    ".arrows": "arrow",
+    ".csv": "csv",
+    ".feather": "arrow",
+    ".html": "html",
+    ".json": "json",
+    ".jsonl": "jsonl",
+    ".md": "markdown",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+    ".sql": "insert",
+    ".tsv": "tsv",
+}
 # Two JSON arrays or two Parquet files in a row are not a JSON text or a Parquet file.
-LAST_RESULT_FORMATS = frozenset({"csv", "json", "jsonl", "arrow", "parquet"})
+LAST_RESULT_FORMATS = frozenset({"csv", "tsv", "json", "jsonl", "arrow", "parquet"})
+# What goes with a terminal only after its control characters were spelled out: these formats
+# keep values as they are, so that other programs read them back.
+RAW_FORMATS = frozenset({"csv", "tsv", "insert"})
+# What ends in a line that tells how many rows there are: the others are read by programs.
+SUMMARISED_FORMATS = frozenset({"table", "box", "line", "list"})
 
 
 def writer_for(format_name: str) -> Writer:

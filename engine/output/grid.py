@@ -1,4 +1,4 @@
-"""The rows that a table or markdown result shows, as text, with the count of all of them."""
+"""The text of a result's rows, a few at a time: what the formats for people are made of."""
 
 from __future__ import annotations
 
@@ -9,10 +9,18 @@ from .terminal import visible
 from .value_text import display_text, is_numeric
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from .format import OutputOptions, ResultStream
 
 CELL_CHARACTERS_MAX = 10_000
 """Longest value kept for a cell; no window shows more, and a row may hold a whole document."""
+
+SLICE_ROWS = 1_000
+"""Rows spelled at once: bounds the memory of their Python strings."""
+
+Cells = list[list["str | None"]]
+"""Text of some rows, column by column, safe to print; None is NULL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,30 +49,76 @@ class Grid:
     rows_shown: int
 
 
+class TextRows:
+    """The rows of a result as text; iteration gives those to show, in slices.
+
+    Args:
+        result: The result; it is read once.
+        options: How many rows to show: 0 for all.
+        shorten: Whether cells are cut to what a window could show at most.
+
+    Attributes:
+        columns: The columns, without cells.
+        rows: Rows read so far; all of them after `count_rest`.
+        rows_shown: Rows given out.
+    """
+
+    def __init__(
+        self, result: ResultStream, options: OutputOptions, *, shorten: bool = True
+    ) -> None:
+        reader = result.reader()
+        self._types = list(result.types)
+        self._limit = options.max_rows
+        self._batches = options.batches(reader)
+        self._cut = CELL_CHARACTERS_MAX if shorten else None
+        self.rows = self.rows_shown = 0
+        self.columns = [
+            Column(visible(name), visible(sql_type), is_numeric(field.type), [])
+            for name, sql_type, field in zip(
+                result.columns, result.types, reader.schema, strict=True
+            )
+        ]
+
+    def __iter__(self) -> Iterator[Cells]:
+        if self._full():
+            return
+        for batch in self._batches:
+            self.rows += batch.num_rows
+            for start in range(0, batch.num_rows, SLICE_ROWS):
+                wanted = min(SLICE_ROWS, batch.num_rows - start)
+                if self._limit:
+                    wanted = min(wanted, self._limit - self.rows_shown)
+                if not wanted:
+                    return
+                self.rows_shown += wanted
+                yield [
+                    self._texts(batch.column(index).slice(start, wanted), index)
+                    for index in range(batch.num_columns)
+                ]
+            if self._full():
+                return
+
+    def count_rest(self) -> None:
+        """Read what iteration left, and count it a batch at a time."""
+        for batch in self._batches:
+            self.rows += batch.num_rows
+
+    def _full(self) -> bool:
+        return bool(self._limit) and self.rows_shown >= self._limit
+
+    def _texts(self, array: object, index: int) -> list[str | None]:
+        texts = display_text(array, self._types[index]).to_pylist()
+        return [None if text is None else visible(text[: self._cut]) for text in texts]
+
+
 def collect(result: ResultStream, options: OutputOptions) -> Grid:
     """Read the whole result and keep the text of its first `options.max_rows` rows.
 
     Rows beyond those are counted a batch at a time and dropped.
     """
-    reader = result.reader()
-    columns = [
-        Column(visible(name), visible(sql_type), is_numeric(field.type), [])
-        for name, sql_type, field in zip(result.columns, result.types, reader.schema, strict=True)
-    ]
-    rows = shown = 0
-    for batch in options.batches(reader):
-        rows += batch.num_rows
-        wanted = batch.num_rows
-        if options.max_rows:
-            wanted = min(wanted, options.max_rows - shown)
-        if not wanted:
-            continue
-        shown += wanted
-        for index, column in enumerate(columns):
-            text = display_text(batch.column(index).slice(0, wanted), result.types[index])
-            column.cells.extend(_cell(value) for value in text.to_pylist())
-    return Grid(columns, rows, shown)
-
-
-def _cell(text: str | None) -> str | None:
-    return None if text is None else visible(text[:CELL_CHARACTERS_MAX])
+    source = TextRows(result, options)
+    for cells in source:
+        for column, texts in zip(source.columns, cells, strict=True):
+            column.cells.extend(texts)
+    source.count_rest()
+    return Grid(source.columns, source.rows, source.rows_shown)

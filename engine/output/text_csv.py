@@ -18,9 +18,18 @@ from .value_text import display_text, is_numeric, is_text, plain_array
 
 def write(result: ResultStream, stream: BinaryIO, options: OutputOptions) -> OutputSummary:
     """Write the result as CSV; see `Writer`."""
+    return write_separated(result, stream, options, ",")
+
+
+def write_separated(
+    result: ResultStream, stream: BinaryIO, options: OutputOptions, delimiter: str
+) -> OutputSummary:
+    """Write the result with another character between the fields; see `Writer`."""
     names = list(result.columns)
-    stream.write(_header(names))
-    settings = arrow_csv.WriteOptions(include_header=False, quoting_style="needed")
+    stream.write(_header(names, delimiter))
+    settings = arrow_csv.WriteOptions(
+        include_header=False, quoting_style="needed", delimiter=delimiter
+    )
     rows = 0
     for batch in options.batches(result.reader()):
         columns = [
@@ -34,9 +43,9 @@ def write(result: ResultStream, stream: BinaryIO, options: OutputOptions) -> Out
     return OutputSummary(rows, rows, len(names), len(names))
 
 
-def _header(names: list[str]) -> bytes:
+def _header(names: list[str], delimiter: str) -> bytes:
     quoted = ['"' + name.replace('"', '""') + '"' for name in names]
-    return (",".join(quoted) + "\n").encode("utf-8", "backslashreplace")
+    return (delimiter.join(quoted) + "\n").encode("utf-8", "backslashreplace")
 
 
 def _writable(array: pa.Array, sql_type: str) -> pa.Array:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
-    from ..connection import Connection
+    from ..connection import Cursor
 
 T = TypeVar("T")
 
@@ -64,7 +64,11 @@ def _never() -> None:
 
 
 def run_cancellable(
-    con: Connection, work: Callable[[Callable[[], None]], T], late: Callable[[], None] | None = None
+    con: Cursor,
+    work: Callable[[Callable[[], None]], T],
+    late: Callable[[], None] | None = None,
+    *,
+    tick: Callable[[], bool | None] | None = None,
 ) -> T:
     """Run work on a connection so that Ctrl-C cancels it.
 
@@ -74,6 +78,8 @@ def run_cancellable(
             loops outside the kernel call it now and then.
         late: Called when Ctrl-C was pressed but the work was done already: it is not undone, yet
             whatever was to follow should not.
+        tick: Called every now and then while the work runs. While it returns True, somebody else
+            reads the keyboard, and presses of Ctrl-C are not counted towards `PATIENCE`.
 
     Returns:
         What the work returned.
@@ -85,10 +91,11 @@ def run_cancellable(
     if threading.current_thread() is not threading.main_thread():
         return work(_never)
     running = _Work(work)
+    lent = False
 
     def on_interrupt(_number: int, _frame: FrameType | None) -> None:
         running.presses += 1
-        if running.presses >= PATIENCE:
+        if running.presses >= PATIENCE and not lent:
             os._exit(130)
         con.interrupt()
 
@@ -98,6 +105,7 @@ def run_cancellable(
         while not running.done.wait(RESEND_SECONDS):
             if running.presses:
                 con.interrupt()
+            lent = bool(tick is not None and tick())
     finally:
         signal.signal(signal.SIGINT, previous)
     value = running.outcome()

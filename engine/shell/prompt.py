@@ -3,75 +3,105 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prompt_toolkit import PromptSession
-from prompt_toolkit.completion import Completer, Completion
+from prompt_toolkit.application import get_app
+from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
+from prompt_toolkit.enums import EditingMode
 from prompt_toolkit.filters import Condition
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings
+from prompt_toolkit.layout.processors import HighlightMatchingBracketProcessor
+from prompt_toolkit.lexers import DynamicLexer, SimpleLexer
 from prompt_toolkit.output import ColorDepth
+from prompt_toolkit.shortcuts import CompleteStyle
+from prompt_toolkit.styles import Style
 
-from ...errors import Error
+from .completion import ShellCompleter
 from .scanner import is_complete
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-    from prompt_toolkit.completion import CompleteEvent
-    from prompt_toolkit.document import Document
     from prompt_toolkit.key_binding import KeyPressEvent
     from prompt_toolkit.lexers import Lexer
+    from prompt_toolkit.styles import BaseStyle
 
-    from ..connection import Connection
+    from .repl import Shell
 
-PROMPT = "pagelake> "
-CONTINUATION = "     ...> "
-COLUMN_TABLES_MAX = 20
-"""Tables of one statement whose columns are completed: each costs a look at its schema."""
+NAME = "pagelake"
 
-_WORD = re.compile(r"[\w.\"]+$")
-_AFTER_TABLE_WORD = re.compile(
-    r"\b(?:from|join|into|update|table|describe|using)\s+[\w.\"]*$", re.IGNORECASE
-)
-_KEYWORD_TEXT = """
-    ALL ALTER ANALYZE AND ANTI AS ASC ASOF AT BEGIN BETWEEN BY CALL CASE CAST CHECK COLUMN
-    COMMIT CONFLICT CREATE CROSS CUBE DEFAULT DELETE DESC DESCRIBE DISTINCT DO DROP ELSE END
-    EXCEPT EXCLUDE EXISTS EXPLAIN FALSE FILTER FIRST FOLLOWING FROM FULL GROUP GROUPING HAVING
-    IF ILIKE IN INDEX INNER INSERT INTERSECT INTERVAL INTO IS JOIN KEY LAST LATERAL LEFT LIKE
-    LIMIT MERGE NATURAL NOT NOTHING NULL NULLS OFFSET ON OR ORDER OUTER OVER PARTITION PIVOT
-    PRECEDING PRIMARY QUALIFY RANGE RECURSIVE REFERENCES RENAME REPLACE RETURNING RIGHT
-    ROLLBACK ROLLUP ROWS SAVEPOINT SCHEMA SELECT SEMI SET SETS SHOW SIMILAR SUMMARIZE TABLE
-    TEMP THEN TIMESTAMP TO TRUE TRUNCATE UNBOUNDED UNION UNIQUE UNPIVOT UPDATE USING VALUES
-    VERSION VIEW WHEN WHERE WINDOW WITH
-"""
-KEYWORDS = tuple(_KEYWORD_TEXT.split())
+# Colours of the terminal's own palette, which suits its background, light or dark.
+_DEFAULT_STYLE = [
+    ("pygments.keyword", "bold ansiblue"),
+    ("pygments.literal.string", "ansigreen"),
+    ("pygments.literal.number", "ansimagenta"),
+    ("pygments.comment", "italic ansibrightblack"),
+    ("pygments.name.function", "ansicyan"),
+    ("pygments.name.builtin", "ansicyan"),
+    ("auto-suggestion", "ansibrightblack"),
+    ("matching-bracket.cursor", "bold underline"),
+    ("matching-bracket.other", "bold underline"),
+]
 
 
-def open_prompt(con: Connection) -> Callable[[], str]:
+def open_prompt(shell: Shell) -> Callable[[], str]:
     """Return a function that reads one complete input from the terminal.
 
-    The function returns statements or a dot command; it raises EOFError on Ctrl-D and
-    KeyboardInterrupt on Ctrl-C, which discards what was typed.
+    The function returns statements or a dot command; it raises EOFError on Ctrl-D,
+    KeyboardInterrupt on Ctrl-C, which discards what was typed, and Error where the store, which
+    opens meanwhile, cannot be opened.
     """
     plain = bool(os.environ.get("NO_COLOR"))
+    config = shell.config
     session: PromptSession[str] = PromptSession(
-        message=PROMPT,
-        prompt_continuation=CONTINUATION,
+        message=lambda: prompt_text(shell),
+        prompt_continuation=lambda width, _line, _wrap: "...> ".rjust(width),
         history=open_history(),
-        lexer=None if plain else _sql_lexer(),
+        lexer=None if plain else DynamicLexer(lambda: _lexer(get_app().current_buffer.text)),
+        style=None if plain else _style(config.text("theme")),
+        include_default_pygments_style=False,
         color_depth=ColorDepth.DEPTH_1_BIT if plain else None,
-        completer=SqlCompleter(con),
+        completer=ShellCompleter(shell),
+        complete_in_thread=True,
         complete_while_typing=False,
+        complete_style=CompleteStyle.MULTI_COLUMN,
+        auto_suggest=AutoSuggestFromHistory() if config.switch("suggest") else None,
         enable_history_search=True,
         enable_suspend=True,
         enable_open_in_editor=True,
+        editing_mode=EditingMode.VI if config.text("editing") == "vi" else EditingMode.EMACS,
+        input_processors=[HighlightMatchingBracketProcessor(chars="[](){}")],
         multiline=True,
+        tempfile_suffix=".sql",
         key_bindings=_key_bindings(),
     )
-    return session.prompt
+
+    def leave(error: BaseException) -> None:
+        app = session.app
+        if app.loop is not None and app.is_running:
+            app.loop.call_soon_threadsafe(lambda: app.exit(exception=error))
+
+    shell.opening.on_failure(leave)
+
+    def read() -> str:
+        return session.prompt(pre_run=shell.opening.begin)
+
+    return read
+
+
+def prompt_text(shell: Shell) -> str:
+    """Return the prompt: `*` marks an open transaction, `!` one that failed, `@12` a version."""
+    if shell.at is not None:
+        return f"{NAME}@{shell.at}> "
+    if not shell.opening.is_open:
+        return f"{NAME}> "
+    session = shell.con._session
+    if not session.in_transaction:
+        return f"{NAME}> "
+    return f"{NAME}{'!' if session.transactions.aborted else '*'}> "
 
 
 def open_history() -> History:
@@ -88,26 +118,42 @@ def open_history() -> History:
         path.chmod(0o600)
     except OSError:
         return InMemoryHistory()
-    return FileHistory(path)
+    return _DiscreetHistory(path)
 
 
-def _sql_lexer() -> Lexer:
-    from prompt_toolkit.lexers import PygmentsLexer
-    from pygments.lexers.sql import PostgresLexer
+class _DiscreetHistory(FileHistory):
+    """A history file that what begins with a blank does not get into."""
 
-    return PygmentsLexer(PostgresLexer)
+    def store_string(self, string: str) -> None:
+        """Append a statement to the file."""
+        if not string.startswith(" "):
+            super().store_string(string)
+
+
+def _lexer(text: str) -> Lexer:
+    if not text:
+        return SimpleLexer()  # the highlighter loads with the first key, not before the prompt
+    from .highlight import shell_lexer
+
+    return shell_lexer()
+
+
+def _style(theme: str) -> BaseStyle:
+    if theme == "default":
+        return Style(_DEFAULT_STYLE)
+    from .highlight import theme_style
+
+    return theme_style(theme)
 
 
 def _key_bindings() -> KeyBindings:
     bindings = KeyBindings()
 
     @Condition
-    def waits_for_more() -> bool:
-        from prompt_toolkit.application import get_app
+    def is_whole() -> bool:
+        return is_complete(get_app().current_buffer.text)
 
-        return not is_complete(get_app().current_buffer.text)
-
-    @bindings.add("enter", filter=~waits_for_more)
+    @bindings.add("enter", filter=is_whole)
     def _(event: KeyPressEvent) -> None:
         event.current_buffer.validate_and_handle()
 
@@ -116,81 +162,3 @@ def _key_bindings() -> KeyBindings:
         event.current_buffer.insert_text("\n")
 
     return bindings
-
-
-class SqlCompleter(Completer):
-    """Completes dot commands, keywords, table names and the columns of tables already named."""
-
-    def __init__(self, con: Connection) -> None:
-        self._con = con
-        self._version: int | None = None
-        self._tables: list[str] = []
-        self._columns: dict[str, list[str]] = {}
-
-    def get_completions(self, document: Document, _event: CompleteEvent) -> Iterator[Completion]:
-        """Yield what may stand at the cursor."""
-        before = document.text_before_cursor
-        match = _WORD.search(before)
-        word = match.group() if match else ""
-        if before.lstrip() == word and word.startswith("."):
-            from .commands import COMMANDS
-
-            yield from _matching(word, list(COMMANDS))
-            return
-        try:
-            names = self._names(before, document.text, word)
-        except Error:
-            # A completion that fails, say on a closed connection, completes nothing.
-            names = []
-        qualifier, dot, rest = word.rpartition(".")
-        yield from _matching(rest if dot and names else word, names)
-        if word and not dot and not qualifier and not _AFTER_TABLE_WORD.search(before):
-            yield from _matching(word, [_in_case_of(word, keyword) for keyword in KEYWORDS])
-
-    def _names(self, before: str, text: str, word: str) -> list[str]:
-        self._refresh()
-        if "." in word:
-            return self._columns_of(word.rpartition(".")[0], text)
-        if _AFTER_TABLE_WORD.search(before):
-            return self._tables
-        words = set(re.findall(r"\w+", text.lower()))
-        named = [table for table in self._tables if table.rpartition(".")[2].lower() in words]
-        columns = {c for table in named[:COLUMN_TABLES_MAX] for c in self._table_columns(table)}
-        return sorted(columns) + self._tables
-
-    def _refresh(self) -> None:
-        version = self._con.snapshot()
-        if version != self._version:
-            self._tables = sorted(self._con.table_names())
-            self._columns.clear()
-            self._version = version
-
-    def _columns_of(self, qualifier: str, text: str) -> list[str]:
-        """Return the columns of a table or of the table that an alias stands for."""
-        by_name = {table.lower(): table for table in self._tables}
-        table = by_name.get(qualifier.lower())
-        if table is None and qualifier:
-            alias = re.search(
-                rf"([\w.]+)\s+(?:as\s+)?{re.escape(qualifier)}\b", text, re.IGNORECASE
-            )
-            table = by_name.get(alias.group(1).lower()) if alias else None
-        return [] if table is None else self._table_columns(table)
-
-    def _table_columns(self, table: str) -> list[str]:
-        if table not in self._columns:
-            from .commands import quoted_name
-
-            shape = self._con.sql(f"SELECT * FROM {quoted_name(table)} LIMIT 0")
-            self._columns[table] = list(shape.columns)
-        return self._columns[table]
-
-
-def _matching(word: str, names: list[str]) -> Iterator[Completion]:
-    start = word.lower()
-    for name in names:
-        if name.lower().startswith(start):
-            yield Completion(name, start_position=-len(word))
-
-
-def _in_case_of(word: str, keyword: str) -> str:
-    return keyword.lower() if word.islower() else keyword

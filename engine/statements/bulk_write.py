@@ -76,6 +76,8 @@ class BulkWrite:
             columns.append(ROW_ID_COLUMN)
         writer = RowGroupWriter(self.store, self.transaction, columns)
         tee = _HotTee(self.hot, self.definition) if self._may_be_hot() else None
+        if self.keys is not None:
+            self.keys.use(self.store.executor)
         try:
             groups = writer.write(self._accepted(batches, tee))
             self.rows = writer.rows
@@ -195,10 +197,15 @@ class _HotTee:
         if self._thread is None or self._writer is None:
             return
         self._offer(None)
+        if self._gave_up():
+            return  # the thread was offered no end and waits for batches: `close` ends it
         self._thread.join()
-        if not self._failed and self._rows == sum(g.rows for g in groups):
+        if not self._gave_up() and self._rows == sum(g.rows for g in groups):
             with suppress(Exception):  # a derived copy may be missing
                 self._writer.publish(groups)
+
+    def _gave_up(self) -> bool:
+        return self._failed
 
     def close(self) -> None:
         """Stop and clean up, also after a failure of the stream."""

@@ -6,19 +6,21 @@ any constant expression can be one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
 from ...errors import Denied, InvalidRequest, UnknownName
 from ...sql.names import close_matches
-from ...sql.tokens import TokenStream
+from ..devices.care import RATE_MB_DEFAULT, require_striped, run_rebuild, run_scrub
 from ..query import from_table
 from ..result import Result
-from ..time_travel import constant
+from ..time_travel import constant, name_in
 from .change import target_table
 
 if TYPE_CHECKING:
@@ -73,7 +75,9 @@ def call(session: Session, statement: st.Call) -> Result:
     answer = procedure.run(session, given)
     if not answer:
         return Result(None)
-    return from_table(session, pa.table({name: [value] for name, value in answer.items()}))
+    # What is absent would be a number.
+    columns = {n: pa.array([v], pa.int64() if v is None else None) for n, v in answer.items()}
+    return from_table(session, pa.table(columns))
 
 
 def _near(name: str) -> list[str]:
@@ -85,7 +89,9 @@ def _near(name: str) -> list[str]:
 def _arguments(session: Session, statement: st.Call, procedure: Procedure) -> dict[str, object]:
     parameters = procedure.parameters
     if len(statement.positional) > len(parameters):
-        raise InvalidRequest(f"{statement.procedure} takes {len(parameters)} arguments at most")
+        raise InvalidRequest(
+            f"{statement.procedure} takes {_signature(parameters)}", hint="leave the others out"
+        )
     texts = dict(zip(parameters, statement.positional, strict=False))
     for name, text in statement.named:
         if name not in parameters:
@@ -99,8 +105,17 @@ def _arguments(session: Session, statement: st.Call, procedure: Procedure) -> di
         texts[name] = text
     missing = sorted(procedure.required - set(texts))
     if missing:
-        raise InvalidRequest(f"{statement.procedure} needs {', '.join(missing)}")
+        raise InvalidRequest(
+            f"{statement.procedure} needs {', '.join(missing)}",
+            hint=f"it takes {_signature(parameters)}",
+        )
     return {name: constant(session, text, parameters[name]) for name, text in texts.items()}
+
+
+def _signature(parameters: Mapping[str, str]) -> str:
+    """What a procedure takes, as one would write it."""
+    listed = ", ".join(f"{name} => {sql_type}" for name, sql_type in parameters.items())
+    return f"({listed})" if listed else "no arguments"
 
 
 # The procedures
@@ -118,8 +133,7 @@ def _build_hot_segments(session: Session, given: Mapping[str, object]) -> Answer
 def _table_id(session: Session, given: Mapping[str, object], verb: str) -> str | None:
     if "table" not in given:
         return None
-    name = TokenStream(str(given["table"])).name()
-    return target_table(session, name, verb).definition.id
+    return target_table(session, name_in(str(given["table"])), verb).definition.id
 
 
 def _compact(session: Session, given: Mapping[str, object]) -> Answer:
@@ -145,6 +159,39 @@ def _reclaim(session: Session, given: Mapping[str, object]) -> Answer:
     return {field.name: getattr(report, field.name) for field in fields(report)}
 
 
+def _scrub(session: Session, given: Mapping[str, object]) -> Answer:
+    database = session.database
+    report = run_scrub(
+        require_striped(database.store.device),
+        database.environment.now_us,
+        repair=given.get("repair") is not False,
+        mb_per_s=_rate(given, RATE_MB_DEFAULT),
+    )
+    return {
+        "files": report.files,
+        "bytes": report.bytes,
+        "errors_found": len(report.damage),
+        "errors_left": report.left,
+        "seconds": report.seconds,
+    }
+
+
+def _rate(given: Mapping[str, object], default: float) -> float:
+    rate = given.get("mb_per_s", default)
+    if not isinstance(rate, float) or not 0 <= rate < math.inf:
+        raise InvalidRequest("mb_per_s is a number of megabytes a second, 0 for no limit")
+    return rate
+
+
+def _rebuild_device(session: Session, given: Mapping[str, object]) -> Answer:
+    index, directory = given["device"], given.get("directory")
+    if not isinstance(index, int):
+        raise InvalidRequest("rebuild_device needs the number of a device")
+    root = None if directory is None else Path(str(directory)).expanduser().absolute()
+    device = require_striped(session.database.store.device)
+    return {"directory": str(run_rebuild(device, index, root, mb_per_s=_rate(given, 0.0)))}
+
+
 def _set_commit_message(session: Session, given: Mapping[str, object]) -> Answer:
     for parameter, setting in (("author", "author"), ("message", "commit_message")):
         if parameter in given:
@@ -156,7 +203,13 @@ PROCEDURES: Final[Mapping[str, Procedure]] = {
     "pagelake.build_hot_segments": Procedure(_build_hot_segments, {}),
     "pagelake.checkpoint": Procedure(_checkpoint, {}),
     "pagelake.compact": Procedure(_compact, {"table": "VARCHAR"}),
+    "pagelake.rebuild_device": Procedure(
+        _rebuild_device,
+        {"device": "INTEGER", "directory": "VARCHAR", "mb_per_s": "DOUBLE"},
+        frozenset({"device"}),
+    ),
     "pagelake.reclaim": Procedure(_reclaim, {"keep": "INTERVAL"}, frozenset({"keep"})),
+    "pagelake.scrub": Procedure(_scrub, {"repair": "BOOLEAN", "mb_per_s": "DOUBLE"}),
     "pagelake.seal": Procedure(_seal, {"table": "VARCHAR"}),
     "pagelake.set_commit_message": Procedure(
         _set_commit_message, {"author": "VARCHAR", "message": "VARCHAR"}, writes=False

@@ -16,7 +16,7 @@ from ..result import BATCH_ROWS
 from .key_check import NEW_KEYS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from types import FrameType
 
     from ...sql.tokens import Name
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from ..result import Result
     from ..session import Session
     from .key_check import KeyCheck
+
+
+_KEPT = "rows_kept_5f1c0e7a9b3d4c21"
+"""Name of the stored rows that RETURNING answers from: one that no user has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +128,7 @@ def checks_of(definition: TableDefinition) -> list[str]:
     return [c.expression for c in definition.constraints if c.kind == "check" and c.expression]
 
 
-def storage_select(definition: TableDefinition) -> str:
+def storage_select(definition: TableDefinition, *, checks: bool = True) -> str:
     """The select list that stores a table's columns, then one boolean for each check."""
     listed = [
         f"{column_type(c.type, collation=c.collation).to_storage(quote(c.name))} "
@@ -133,7 +137,7 @@ def storage_select(definition: TableDefinition) -> str:
     ]
     listed += [
         f"({check}) IS NOT FALSE AS {quote(f'check {index}')}"
-        for index, check in enumerate(checks_of(definition))
+        for index, check in enumerate(checks_of(definition) if checks else ())
     ]
     return ", ".join(listed)
 
@@ -155,18 +159,70 @@ def keep(batches: Iterable[pa.RecordBatch], kept: list[pa.RecordBatch]) -> Itera
 
 
 def returned(
-    session: Session, definition: TableDefinition, kept: list[pa.RecordBatch], returning: str
+    change: Change,
+    definition: TableDefinition,
+    kept: list[pa.RecordBatch],
+    returning: str,
+    alias: str | None = None,
 ) -> Result:
-    """Answer RETURNING from stored rows."""
+    """Answer RETURNING from stored rows; the statement may have given the table another name."""
     width = len(definition.columns)
     if kept:
         table = pa.Table.from_batches(kept).select(range(width))
     else:
         fields = [pa.field(str(c.id), c.arrow_type) for c in definition.columns]
         table = pa.schema(fields).empty_table()
-    source = f"(SELECT {restore_select(definition)} FROM rows) AS {quote(definition.name)}"
+    source = (
+        f"(SELECT {restore_select(definition)} FROM {_KEPT}) AS {quote(alias or definition.name)}"
+    )
+    plain = Change(change.session, change.transaction, None, change.frame)
     # Run before the statement ends: what cannot be answered must not have happened.
-    return from_table(session, table, f"SELECT {returning} FROM {source}").start()
+    return collected(plain, f"SELECT {returning} FROM {source}", table)
+
+
+def collected(change: Change, sql: str, kept: pa.Table | None = None) -> Result:
+    """Run a query now and keep its rows: what it reads is about to change.
+
+    Rows cross Arrow in the form in which columns are stored: ENUM, BIT and others would lose
+    their type or their values.
+
+    Args:
+        change: The statement's surroundings.
+        sql: The query.
+        kept: Stored rows that it names.
+    """
+    opened = change.open(sql.replace(_KEPT, "(SELECT 1)"))
+    drained = False
+    try:
+        if kept is not None:
+            opened.register(_KEPT, kept)
+        names, types = change.describe(opened, sql)
+        answer = f"SELECT {storing(types)} FROM ({sql}\n) AS answer"
+        with change.session.guard.watch(opened.cursor):
+            table = change.read(opened, answer).read_all()
+        drained = True
+    finally:
+        opened.close(drained=drained)
+    return restored(change.session, table, names, types)
+
+
+def storing(types: Sequence[str]) -> str:
+    """The select list that stores the columns of an answer."""
+    return ", ".join(
+        f"{column_type(text).to_storage(f'#{index}')} AS c{index}"
+        for index, text in enumerate(types, start=1)
+    )
+
+
+def restored(
+    session: Session, table: pa.Table, names: Sequence[str], types: Sequence[str]
+) -> Result:
+    """A result over rows that ``storing`` has stored."""
+    listed = ", ".join(
+        f"{column_type(text).from_storage(f'c{index}')} AS {quote(name)}"
+        for index, (name, text) in enumerate(zip(names, types, strict=True), start=1)
+    )
+    return from_table(session, table, f"SELECT {listed} FROM rows").start()
 
 
 def verify_keys(change: Change, definition: TableDefinition, keys: KeyCheck) -> None:
@@ -193,4 +249,4 @@ def verify_keys(change: Change, definition: TableDefinition, keys: KeyCheck) -> 
         finally:
             opened.close(drained=drained)
 
-    keys.verify(probe)
+    keys.verify(change.transaction, change.session.database.keys, probe)

@@ -92,7 +92,9 @@ def _reading(
     if kind == "csv":
         arguments.append(f"columns = {{{typed}}}")
         arguments += [
-            f"{_CSV_NAMES.get(n, n)} = {_option_value(v)}" for n, v in options if n != "auto_detect"
+            f"{_CSV_NAMES.get(n, n)} = {_names(v) if n == 'force_not_null' else _option_value(v)}"
+            for n, v in options
+            if n != "auto_detect"
         ]
         if not sniff:
             arguments.append("auto_detect = false")
@@ -109,6 +111,13 @@ def _reading(
     raise Unsupported(
         f"COPY does not read {kind}", construct=kind, hint="use parquet, csv, json or arrow"
     )
+
+
+def _names(value: str | None) -> str:
+    """A list of columns, which COPY takes as names and the reader as texts."""
+    names = (value or "").strip("()[] ").split(",")
+    bare = (literal(name.strip("\"' ")) for name in names)
+    return f"[{', '.join(bare)}]"
 
 
 def _option_value(value: str | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,6 @@ import pyarrow as pa
 
 from ...errors import (
     AlreadyExists,
-    ConstraintViolation,
     InvalidRequest,
     UnknownName,
     Unsupported,
@@ -17,15 +17,15 @@ from ...errors import (
 from ...sql import statement as st
 from ...sql.column_types import column_type
 from ...sql.names import close_matches
-from ...sql.tokens import Name, TokenStream, quote
+from ...sql.tokens import TokenStream, quote
 from ...sql.type_tree import parse_type
 from ...storage.effects import (
     AlterTable,
+    CatalogEntry,
     Column,
-    Constraint,
     CreateSchema,
     CreateTable,
-    DropSchema,
+    DropEntry,
     DropTable,
     DropView,
     Effect,
@@ -33,6 +33,11 @@ from ...storage.effects import (
     TableDefinition,
     View,
 )
+from ..keys.index_statements import attach_runs, carried_over
+from ..native.catalog_copy import CatalogCopy, catalog_copy
+from ..native.decision import uses_sequence
+from ..native.mirror import alter_rows
+from ..native.objects import Inventory, differences, without_store
 from ..query import bind_text, open_route
 from ..time_travel import require_lasting, splice
 from .bulk_write import BulkWrite
@@ -41,15 +46,15 @@ from .insert import RowSource, insert_query
 from .key_check import KeyCheck
 from .modify import Located, Search, row_versions
 from .rename_field import taken_over
+from .rows_check import refuse_duplicates, refuse_nulls
 from .shadow import (
-    Scratch,
     ShadowTable,
     column_of,
     constraints_of,
     define,
+    generated_of,
     plain_column,
-    render,
-    scratch,
+    read_table,
 )
 
 if TYPE_CHECKING:
@@ -57,19 +62,22 @@ if TYPE_CHECKING:
 
     from ...storage.snapshot import Snapshot, TableState
     from ...storage.transaction import Transaction
+    from ..kernel import Cursor
     from ..result import Result
     from ..session import Session
 
+_NESTED = re.compile(r"\s*(ADD|ALTER|DROP)\s+(COLUMN\s+)?(IF\s+(NOT\s+)?EXISTS\s+)?"
+                     r"[\w\"]+\s*\.", re.IGNORECASE)  # fmt: skip
+"""An ALTER of a field inside a column: the kernel carries values over."""
 
-def operation(statement: st.CreateView | st.CreateSchema | st.Drop | st.Alter) -> str:
+
+def operation(statement: st.CreateView | st.CreateSchema | st.Alter) -> str:
     """Name of a change for the history."""
     match statement:
         case st.CreateView():
             return "CREATE VIEW"
         case st.CreateSchema():
             return "CREATE SCHEMA"
-        case st.Drop(kind):
-            return f"DROP {kind}"
         case st.Alter(kind):
             return f"ALTER {kind}"
 
@@ -77,7 +85,7 @@ def operation(statement: st.CreateView | st.CreateSchema | st.Drop | st.Alter) -
 def change(
     session: Session,
     transaction: Transaction,
-    statement: st.CreateView | st.CreateSchema | st.Drop | st.Alter,
+    statement: st.CreateView | st.CreateSchema | st.Alter,
 ) -> None:
     """Run a CREATE, DROP or ALTER of anything but a new table."""
     match statement:
@@ -85,8 +93,6 @@ def change(
             _create_view(session, transaction, statement)
         case st.CreateSchema():
             _create_schema(session, transaction, statement)
-        case st.Drop():
-            _drop(session, transaction, statement)
         case st.Alter():
             _alter(session, transaction, statement)
 
@@ -119,12 +125,22 @@ def make_room(
     )
 
 
-def create_table(change: Change, statement: st.CreateTable) -> Result | None:
-    """Run CREATE TABLE or CREATE TABLE AS."""
-    session, transaction = change.session, change.transaction
+def make_room_for_table(
+    change: Change, statement: st.CreateTable | st.CloneTable
+) -> tuple[tuple[str, str, str], Sequence[Effect]] | None:
+    """Choose the id of a table to be created.
+
+    Returns:
+        Its id, schema and name, and the effects that free the name; None where the table that is
+        there stays.
+
+    Raises:
+        AlreadyExists: The name is taken.
+    """
+    session = change.session
     schema, name = session.qualify(statement.name)
     freed = make_room(
-        transaction.snapshot,
+        change.transaction.snapshot,
         (schema, name),
         "table",
         or_replace=statement.or_replace,
@@ -133,19 +149,29 @@ def create_table(change: Change, statement: st.CreateTable) -> Result | None:
     if freed is None:
         return None
     table_id = session.database.environment.random_bytes(8).hex()
+    return (table_id, schema, name), freed
+
+
+def create_table(change: Change, statement: st.CreateTable) -> Result | None:
+    """Run CREATE TABLE or CREATE TABLE AS."""
+    session, transaction = change.session, change.transaction
+    room = make_room_for_table(change, statement)
+    if room is None:
+        return None
+    identity, freed = room
     if statement.query is None:
-        definition = _definition_of_body(session, statement, (table_id, schema, name))
+        definition = _definition_of_body(session, statement, identity, transaction.snapshot)
         definition = clustered(definition, statement.cluster_by or ())
         transaction.add("CREATE TABLE", *freed, CreateTable(definition))
         return None
-    definition = _definition_of_query(change, statement, (table_id, schema, name))
+    definition = _definition_of_query(change, statement, identity)
     definition = clustered(definition, statement.cluster_by or ())
     # CREATE OR REPLACE t AS SELECT … FROM t reads the old t.
     source = RowSource(statement.query, definition.columns, snapshot=transaction.snapshot)
     transaction.add("CREATE TABLE AS", *freed, CreateTable(definition))
     if not statement.with_rows:
         return None
-    state = transaction.snapshot.tables[table_id]
+    state = transaction.snapshot.tables[definition.id]
     return insert_query(change, state, source, operation="CREATE TABLE AS")
 
 
@@ -168,19 +194,22 @@ def clustered(definition: TableDefinition, columns: Sequence[str]) -> TableDefin
 
 
 def _definition_of_body(
-    session: Session, statement: st.CreateTable, identity: tuple[str, str, str]
+    session: Session, statement: st.CreateTable, identity: tuple[str, str, str], snapshot: Snapshot
 ) -> TableDefinition:
     """Definition of a table from its list of columns and constraints."""
-    if "REFERENCES" in {t.text.upper() for t in TokenStream(statement.body).tokens}:
-        raise Unsupported(
-            "FOREIGN KEY constraints are not supported",
-            construct="FOREIGN KEY",
-            hint="leave the constraint out, or check it with a query",
-        )
-    with scratch(session.database.kernel) as shadow:
-        target = shadow.table(identity[2])
-        shadow.cursor.execute(f"CREATE TABLE {target} {statement.body}")
-        return define(shadow.read(), *identity)
+    table_id, schema, name = identity
+    body = without_store(statement.body, session.database.name, snapshot)
+    with catalog_copy(session, snapshot, schema, _words(f'{statement.body} "{name}"')) as copy:
+        replaced = "OR REPLACE " if statement.or_replace else ""
+        target = f"{copy.path(schema)}.{quote(name)}"
+        copy.cursor.execute(f"CREATE {replaced}TABLE {target} {body}")
+        shadow = read_table(copy.cursor, copy.database, schema, name)
+        return define(shadow, table_id, schema, name, snapshot)
+
+
+def _words(sql: str) -> frozenset[str]:
+    """Folded words of a text: what it may name."""
+    return frozenset(str(token.text).lower() for token in TokenStream(sql).tokens)
 
 
 def _definition_of_query(
@@ -232,6 +261,9 @@ def _create_view(session: Session, transaction: Transaction, statement: st.Creat
     require_lasting(statement.query)
     query = splice(session, statement.query, session.catalog(transaction.snapshot)).sql
     logical = bind_text(session, query, transaction.snapshot)
+    if any((v.schema.lower(), v.name.lower()) == (schema.lower(), name.lower())
+           for v in logical.views):  # fmt: skip
+        raise InvalidRequest(f'the view "{name}" cannot be made of itself')
     # Bound once now, so that a view that cannot work is refused where it is created.
     opened = open_route(session, logical, None, transaction.snapshot)
     try:
@@ -253,63 +285,6 @@ def _create_schema(session: Session, transaction: Transaction, statement: st.Cre
             return
         raise AlreadyExists(f'there is a schema "{name}" already')
     transaction.add("CREATE SCHEMA", CreateSchema(name))
-
-
-def _drop(session: Session, transaction: Transaction, statement: st.Drop) -> None:
-    for name in statement.names:
-        if statement.kind == "SCHEMA":
-            _drop_schema(session, transaction, name, statement)
-            continue
-        try:
-            schema, relation = session.qualify(name, existing=True)
-        except UnknownName:
-            if statement.if_exists:
-                continue
-            raise
-        snapshot = transaction.snapshot
-        state, view = snapshot.table(schema, relation), snapshot.view(schema, relation)
-        if statement.kind == "TABLE" and state is not None:
-            transaction.add("DROP TABLE", DropTable(state.definition.id))
-        elif statement.kind == "VIEW" and view is not None:
-            transaction.add("DROP VIEW", DropView(schema, relation))
-        elif state is not None or view is not None:
-            found = "table" if state is not None else "view"
-            raise InvalidRequest(f'"{relation}" is a {found}', hint=f"say DROP {found.upper()}")
-        elif not statement.if_exists:
-            kind = statement.kind.lower()
-            raise UnknownName(
-                f'there is no {kind} "{name.dotted}"',
-                name=name.dotted,
-                suggestions=close_matches(relation, session.catalog().names()),
-            )
-
-
-def _drop_schema(
-    session: Session, transaction: Transaction, name: Name, statement: st.Drop
-) -> None:
-    snapshot = transaction.snapshot
-    found = next((s for s in snapshot.schemas if s.lower() == name.last.lower()), None)
-    if found is None:
-        if statement.if_exists:
-            return
-        raise UnknownName(
-            f'there is no schema "{name.last}"',
-            name=name.last,
-            suggestions=close_matches(name.last, snapshot.schemas),
-        )
-    if found == "main":
-        raise InvalidRequest('the schema "main" cannot be dropped')
-    effects: list[Effect] = [
-        DropTable(s.definition.id) for s in snapshot.tables.values() if s.definition.schema == found
-    ]
-    effects += [DropView(v.schema, v.name) for v in snapshot.views.values() if v.schema == found]
-    if effects and not statement.cascade:
-        raise InvalidRequest(
-            f'the schema "{found}" is not empty', hint=f"say DROP SCHEMA {found} CASCADE"
-        )
-    transaction.add("DROP SCHEMA", *effects, DropSchema(found))
-    if session.schema == found:
-        session.schema = "main"
 
 
 # ALTER
@@ -335,7 +310,7 @@ def _alter(session: Session, transaction: Transaction, statement: st.Alter) -> N
             suggestions=close_matches(name, session.catalog().names()),
         )
     if stream.accept("RENAME", "TO"):
-        _rename_table(transaction, state, stream.identifier())
+        _rename_table(session, transaction, state, stream.identifier())
     elif stream.accept("SET", "SCHEMA"):
         _move_table(session, transaction, state, stream.identifier())
     elif stream.accept("CLUSTER BY"):
@@ -347,8 +322,12 @@ def _alter(session: Session, transaction: Transaction, statement: st.Alter) -> N
         _alter_columns(session, transaction, state, statement.action)
 
 
-def _rename_table(transaction: Transaction, state: TableState, name: str) -> None:
+def _rename_table(session: Session, transaction: Transaction, state: TableState, name: str) -> None:
     old = state.definition
+    snapshot = transaction.snapshot
+    # The kernel knows what depends on the table's name.
+    with catalog_copy(session, snapshot, old.schema, _words(f'"{old.name}"')) as copy:
+        copy.cursor.execute(f"ALTER TABLE {copy.table(state)} RENAME TO {quote(name)}")
     if name.lower() != old.name.lower():
         make_room(transaction.snapshot, (old.schema, name), "table")
     transaction.add("ALTER TABLE", AlterTable(replace(old, name=name)))
@@ -366,32 +345,41 @@ def _alter_columns(
     session: Session, transaction: Transaction, state: TableState, action: str
 ) -> None:
     """Let the kernel alter an empty copy, and take over the difference."""
-    old = state.definition
-    with scratch(session.database.kernel) as shadow:
-        target = shadow.table(old.name)
-        shadow.cursor.execute(render(old, target))
-        before = shadow.read()
-        shadow.cursor.execute(f"ALTER TABLE {target} {action}")
-        after = shadow.read()
-        columns, next_id, retyped = _merge(session, old, before, after, action, shadow)
+    old, snapshot = state.definition, transaction.snapshot
+    words = _words(f'{action} "{old.name}"')
+    with catalog_copy(session, snapshot, old.schema, words) as copy:
+        before = read_table(copy.cursor, copy.database, old.schema, old.name)
+        others = copy.inventory() if snapshot.entries else {}
+        copy.cursor.execute(f"ALTER TABLE {copy.table(state)} {action}")
+        after = read_table(copy.cursor, copy.database, old.schema, old.name)
+        related = _related(copy, others)
+        columns, next_id, retyped = _merge(old, before, after, action, copy.cursor)
     kept = {c.id for c in columns}
     dropped = (*old.dropped, *(c for c in old.columns if c.id not in kept))
     replaced = {was.id: new_id for new_id, was in retyped.items() if was is not None}
+    plain = replace(old, columns=columns, generated=generated_of(after))
     new = replace(
-        old,
-        columns=columns,
+        plain,
         next_column_id=next_id,
-        constraints=constraints_of(after, columns),
+        constraints=constraints_of(after, plain, snapshot),
         dropped=dropped,
         cluster_by=tuple(found for c in old.cluster_by if (found := replaced.get(c, c)) in kept),
     )
+    new = carried_over(old, new, [was for was in retyped.values() if was is not None])
+    if retyped and (_NESTED.match(action) or uses_sequence(action)):
+        groups = alter_rows(Change(session, transaction), state, action, new)
+        gone = tuple(group.id for group in state.row_groups)
+        transaction.add("ALTER TABLE", AlterTable(new), Rewrite(old.id, gone, groups), *related)
+        return
     if retyped:
         _rewrite(session, transaction, state, new, retyped, action)
+        if related:
+            transaction.add("ALTER TABLE", *related)
         return
     for column in new.columns:
         was = next((c for c in old.columns if c.id == column.id), None)
         if was is not None and was.nullable and not column.nullable:
-            _refuse_existing_nulls(session, transaction, old, was)
+            refuse_nulls(session, transaction, old, was)
         if was is None and not column.nullable and column.initial is None and state.row_groups:
             raise InvalidRequest(
                 f'column "{column.name}" is NOT NULL, but rows that are there would have no value',
@@ -399,17 +387,21 @@ def _alter_columns(
             )
     for key in new.keys:
         if key not in old.keys:
-            _refuse_existing_duplicates(session, transaction, old, key)
-    transaction.add("ALTER TABLE", AlterTable(new))
+            refuse_duplicates(session, transaction, old, key)
+    transaction.add("ALTER TABLE", AlterTable(new), *related)
+    attach_runs(session.database.store, transaction, old.id, set(new.keys) - set(old.keys))
+
+
+def _related(copy: CatalogCopy, before: Inventory) -> list[Effect]:
+    """What an ALTER did to indexes and comments."""
+    if not before:
+        return []
+    found = differences(copy, before, copy.inventory(), None)
+    return [e for e in found if isinstance(e, CatalogEntry | DropEntry)]
 
 
 def _merge(
-    session: Session,
-    old: TableDefinition,
-    before: ShadowTable,
-    after: ShadowTable,
-    action: str,
-    shadow: Scratch,
+    old: TableDefinition, before: ShadowTable, after: ShadowTable, action: str, cursor: Cursor
 ) -> tuple[tuple[Column, ...], int, dict[int, Column | None]]:
     """Match the columns after an ALTER with those before.
 
@@ -417,21 +409,21 @@ def _merge(
         The new columns, the next free id, and columns to be written anew: new id to old column,
         None for an added one.
     """
-    renamed = _renamed(before, after)
+    renamed, computed = _renamed(before, after), _computed(action)
     next_id = old.next_column_id
     columns: list[Column] = []
     retyped: dict[int, Column | None] = {}
-    for column in after.columns:
+    for column in (c for c in after.columns if c.generated is None):
         was = old.column(renamed.get(column.name.lower(), column.name))
         if was is None:
             made = column_of(column, next_id)
-            if _is_volatile(shadow, made):
+            if _is_volatile(cursor, made):
                 retyped[next_id] = None  # a value of its own for each row
                 columns.append(made)
             else:
-                columns.append(replace(made, initial=_initial(shadow, made)))
+                columns.append(replace(made, initial=_initial(cursor, made)))
             next_id += 1
-        elif was.type != column.type:
+        elif was.type != column.type or was.name.lower() == computed:
             columns.append(column_of(column, next_id))
             retyped[next_id] = was
             next_id += 1
@@ -440,6 +432,16 @@ def _merge(
                 replace(was, name=column.name, nullable=column.nullable, default=column.default)
             )
     return tuple(columns), next_id, retyped
+
+
+def _computed(action: str) -> str | None:
+    """The folded name of the column that ``ALTER … TYPE … USING`` gives other values."""
+    if _using(action) is None:
+        return None
+    stream = TokenStream(action)
+    stream.accept("ALTER")
+    stream.accept("COLUMN")
+    return stream.identifier().lower()
 
 
 def _renamed(before: ShadowTable, after: ShadowTable) -> dict[str, str]:
@@ -451,23 +453,25 @@ def _renamed(before: ShadowTable, after: ShadowTable) -> dict[str, str]:
     return {b.name.lower(): a.name for a, b in changed}
 
 
-def _is_volatile(shadow: Scratch, column: Column) -> bool:
+def _is_volatile(cursor: Cursor, column: Column) -> bool:
     """Tell whether a default is another value for each row, such as uuid()."""
     if column.default is None:
         return False
+    if uses_sequence(column.default):
+        return True
     values = f"SELECT {default_of(column)}::VARCHAR AS v FROM range(64)"
     sql = f"SELECT count(DISTINCT v) FROM ({values})"
-    found = shadow.cursor.execute(sql).fetchall()
+    found = cursor.execute(sql).fetchall()
     return bool(found[0][0] > 1)
 
 
-def _initial(shadow: Scratch, column: Column) -> bytes | None:
+def _initial(cursor: Cursor, column: Column) -> bytes | None:
     """The value, in its stored form, that rows have which are older than a column."""
     if column.default is None:
         return None
     stored = column_type(column.type, collation=column.collation)
     value = f"CAST(({column.default}) AS {column.type})"
-    relation = shadow.cursor.sql(f"SELECT {stored.to_storage('v')} AS v FROM (SELECT {value} AS v)")
+    relation = cursor.sql(f"SELECT {stored.to_storage('v')} AS v FROM (SELECT {value} AS v)")
     table = relation.to_arrow_table().cast(pa.schema([pa.field("v", column.arrow_type)]))
     if table.column(0).null_count:
         return None
@@ -475,45 +479,6 @@ def _initial(shadow: Scratch, column: Column) -> bytes | None:
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
     return bytes(sink.getvalue())
-
-
-def _refuse_existing_nulls(
-    session: Session, transaction: Transaction, definition: TableDefinition, column: Column
-) -> None:
-    if _has_rows(session, transaction, definition, f"WHERE {quote(column.name)} IS NULL"):
-        raise ConstraintViolation(
-            f"NOT NULL constraint failed: {definition.name}.{column.name} has NULLs",
-            hint="give those rows a value first",
-        )
-
-
-def _refuse_existing_duplicates(
-    session: Session, transaction: Transaction, definition: TableDefinition, key: Constraint
-) -> None:
-    names = [quote(c.name) for c in definition.columns if c.id in key.columns]
-    present = " AND ".join(f"{name} IS NOT NULL" for name in names)
-    condition = f"WHERE {present} GROUP BY {', '.join(names)} HAVING count(*) > 1"
-    if _has_rows(session, transaction, definition, condition):
-        raise ConstraintViolation(
-            f"{key.kind.replace('_', ' ').upper()} constraint failed: "
-            f"{definition.name} has duplicates in ({', '.join(names)})"
-        )
-
-
-def _has_rows(
-    session: Session, transaction: Transaction, definition: TableDefinition, condition: str
-) -> bool:
-    named = f"{quote(definition.schema)}.{quote(definition.name)}"
-    sql = f"SELECT 1 FROM {named} {condition} LIMIT 1"
-    logical = bind_text(session, sql, transaction.snapshot)
-    opened = open_route(session, logical, None, transaction.snapshot)
-    drained = False
-    try:
-        found = opened.cursor.execute(sql).fetchall()
-        drained = True
-    finally:
-        opened.close(drained=drained)
-    return bool(found)
 
 
 def _rewrite(

@@ -11,7 +11,7 @@ from ...errors import UnknownName
 from ...sql import statement as st
 from ...sql.names import close_matches
 from ...sql.provider import RelationKind
-from ...sql.tokens import Name, TokenStream, quote
+from ...sql.tokens import Name, TokenStream, literal, quote
 from ..catalog import DEFAULT_SCHEMA
 from ..query import from_table
 from .shadow import column_clauses
@@ -71,6 +71,9 @@ def _describe(session: Session, name: Name) -> Result:
             "duckdb_"
         ):
             return session.execute(f"DESCRIBE SELECT * FROM {name.dotted}")
+        if len(name.parts) == 1 and _is_setting(session, name.last):
+            shown = quote(name.last.lower())
+            return session.execute(f"SELECT current_setting({literal(name.last)}) AS {shown}")
         raise UnknownName(
             f'there is no table or view "{name.dotted}"',
             name=name.dotted,
@@ -81,6 +84,11 @@ def _describe(session: Session, name: Name) -> Result:
         return session.execute(f"DESCRIBE SELECT * FROM {dotted}")
     definition = session.snapshot().tables[relation.key].definition
     return from_table(session, _columns(definition))
+
+
+def _is_setting(session: Session, name: str) -> bool:
+    known = session.database.kernel.execute("SELECT lower(name) FROM duckdb_settings()")
+    return (name.lower(),) in known
 
 
 def schema_sql(session: Session, table: str) -> str:
@@ -106,8 +114,11 @@ def schema_sql(session: Session, table: str) -> str:
         assert view is not None, "the catalog resolves views from the same snapshot"
         columns = f" ({', '.join(map(spell, view.columns))})" if view.columns else ""
         return f"CREATE VIEW {target}{columns} AS {view.sql.strip().rstrip(';')};"
-    clauses = column_clauses(snapshot.tables[relation.key].definition, spell)
-    return f"CREATE TABLE {target} (\n    " + ",\n    ".join(clauses) + "\n);"
+    definition = snapshot.tables[relation.key].definition
+    body = ",\n    ".join(column_clauses(definition, spell))
+    names = {column.id: spell(column.name) for column in definition.columns}
+    order = ", ".join(names[column] for column in definition.cluster_by if column in names)
+    return f"CREATE TABLE {target} (\n    {body}\n){f' CLUSTER BY ({order})' if order else ''};"
 
 
 def _speller(session: Session) -> Callable[[str], str]:

@@ -17,10 +17,13 @@ import pyarrow as pa
 from ...errors import Unsupported
 from ...sql import statement as st
 from ...sql.classify import classify
-from ...sql.column_types import column_type
 from ...sql.explain import Node, draw
 from ...sql.provider import RelationKind
-from ...storage.scan import group_may_match
+from ...sql.tokens import tokenize
+from ..keys.point_explain import explain_point_query
+from ..leaves.pruned import is_wanted
+from ..native.catalog_copy import catalog_copy
+from ..native.objects import without_store
 from ..query import bind_text, from_table, open_route, without_database
 from .fast_insert import parameters_by_key
 
@@ -48,15 +51,20 @@ def explain(
 ) -> Result:
     """Run EXPLAIN or EXPLAIN ANALYZE."""
     inner = classify(statement.sql)
+    if not isinstance(inner, st.Query) and not statement.analyze:
+        return _of_change(session, statement.sql)
     if not isinstance(inner, st.Query):
         raise Unsupported(
-            f"EXPLAIN of {type(inner).__name__.upper()} is not supported",
+            "EXPLAIN of a statement that writes is not supported",
             construct="EXPLAIN of a statement that writes",
             hint="explain the query inside it",
         )
     snapshot = session.snapshot()
     sql = without_database(statement.sql, session.database.name, session.catalog(snapshot))
     logical = bind_text(session, sql, snapshot)
+    lookup = explain_point_query(session, sql, snapshot, parameters, analyze=statement.analyze)
+    if lookup is not None:
+        return _drawn(session, lookup, analyzed=statement.analyze)
     opened = open_route(session, logical, frame, snapshot)
     drained = False
     try:
@@ -74,12 +82,30 @@ def explain(
         drained = True
         given = parameters_by_key(parameters)
         reader = _PlanReader(opened.route, logical, snapshot, given, elapsed_ms)
-        text = draw(reader.read(json.loads(rows[0][1])), width=100)
+        plan = reader.read(json.loads(rows[0][1]))
     finally:
         opened.close(drained=drained)
-    kind = "analyzed_plan" if statement.analyze else "physical_plan"
-    table = pa.table({"explain_key": [kind], "explain_value": [text]})
-    return from_table(session, table)
+    return _drawn(session, plan, analyzed=statement.analyze)
+
+
+def _drawn(session: Session, plan: Node, *, analyzed: bool) -> Result:
+    """A plan as the rows that EXPLAIN gives."""
+    kind = "analyzed_plan" if analyzed else "physical_plan"
+    table = pa.table({"explain_key": [kind], "explain_value": [draw(plan, width=100)]})
+    result = from_table(session, table)
+    result.plan = plan
+    return result
+
+
+def _of_change(session: Session, sql: str) -> Result:
+    """EXPLAIN of a statement that changes something: the kernel's plan over empty tables."""
+    snapshot = session.snapshot()
+    plain = without_store(sql, session.database.name, snapshot)
+    words = frozenset(str(token.text).lower() for token in tokenize(plain))
+    with catalog_copy(session, snapshot, session.schema, words) as copy:
+        rows = copy.cursor.execute(f"EXPLAIN {plain}").fetchall()
+    keys, values = [row[0] for row in rows], [row[1] for row in rows]
+    return from_table(session, pa.table({"explain_key": keys, "explain_value": values}))
 
 
 @dataclass(slots=True)
@@ -114,13 +140,13 @@ class _PlanReader:
             pushed = info.get("Filters")
             if pushed:
                 facts += (f"filters: {self._named(_one_line(pushed), title)}",)
-            return Node(title, (*facts, *_estimate(info), *measured), children)
+            return Node(title, (*facts, *_estimate(info), *measured), children, *_cost(raw))
         facts = tuple(
             f"{key}: {_one_line(value)}"
             for key, value in info.items()
             if key not in {"Estimated Cardinality", "Type"} and value not in ("", [], None)
         )
-        return Node(name, (*facts, *_estimate(info), *measured), children)
+        return Node(name, (*facts, *_estimate(info), *measured), children, *_cost(raw))
 
     def _leaf_of(self, info: dict[str, Any]) -> tuple[str, tuple[str, ...]] | None:
         """Title and facts when a node scans one of our leaves."""
@@ -178,7 +204,7 @@ class _PlanReader:
         return self.route.at(leaf.relation).leaf(leaf.relation.key).parts
 
     def _table_leaf(self, leaf: Leaf, part: Part) -> tuple[str, tuple[str, ...]]:
-        read = sum(1 for group in part.groups if self._wanted(leaf, group))
+        read = sum(is_wanted(self.route, leaf, group, self.parameters) for group in part.groups)
         columns = leaf.columns
         listed = "all" if columns is None else ", ".join(columns) or "none"
         source = {"hot": "hot segment", "delta": "memory", "stream": "pages"}[part.kind]
@@ -189,31 +215,6 @@ class _PlanReader:
             *_pushed(leaf),
         )
         return _title(leaf), facts
-
-    def _wanted(self, leaf: Leaf, group: Any) -> bool:
-        """Tell whether zone maps leave a row group over for some place of the statement."""
-        if not leaf.predicates:
-            return True
-        snapshot = self.route.at(leaf.relation).snapshot
-        definition = snapshot.tables[leaf.relation.key].definition
-        for place in leaf.predicates:
-            stored = []
-            for predicate in place:
-                column = definition.column(predicate.column)
-                if column is None:
-                    continue
-                if not column_type(column.type, collation=column.collation).ordered:
-                    continue
-                values = predicate.values(self.parameters, column.type)
-                if values is None:
-                    continue
-                constant: object = list(values) if predicate.op == "in" else (
-                    values[0] if values else None
-                )  # fmt: skip
-                stored.append((column.id, predicate.op, constant))
-            if group_may_match(group, stored):
-                return True
-        return False
 
 
 def _renamed(text: str, names: dict[str, str]) -> str:
@@ -256,6 +257,16 @@ def _estimate(info: dict[str, Any]) -> tuple[str, ...]:
 
 def _rows(count: int) -> str:
     return "1 row" if count == 1 else f"{count:,} rows"
+
+
+def _cost(raw: dict[str, Any]) -> tuple[int | None, float | None]:
+    """Rows and seconds of an operator: measured, or rows alone as they are expected."""
+    rows = raw.get("intermediate_rows", raw.get("operator_cardinality"))
+    timing = raw.get("timing", raw.get("operator_timing"))
+    if timing is not None:
+        return (None if rows is None else int(rows)), float(timing)
+    estimate = (raw.get("extra_info") or {}).get("Estimated Cardinality")
+    return (None if estimate is None else int(estimate)), None
 
 
 def _measured(raw: dict[str, Any]) -> Iterator[str]:

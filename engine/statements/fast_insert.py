@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from ...errors import ConstraintViolation
 from ...sql.tokens import TokenStream
+from ..keys.indexed import is_indexed
 
 if TYPE_CHECKING:
     from ...sql.statement import Insert
@@ -72,6 +73,11 @@ class FastInsert:
     allowed: tuple[frozenset[type], ...]
     schema: pa.Schema
 
+    @property
+    def blind(self) -> bool:
+        """True when no row of the table need be read: there is no key to compare with."""
+        return not self.definition.indexes
+
     def batch(self, rows: Sequence[Mapping[str, object]]) -> pa.RecordBatch | None:
         """The rows as a stored batch, None where the long way must decide.
 
@@ -116,7 +122,7 @@ def compile_insert(
     """Compile an INSERT of one row of literals and parameters, None where it is not one."""
     if statement.returning or statement.ctes or statement.by_name or statement.source is None:
         return None
-    if definition.constraints:
+    if not _keys_only(definition):
         return None
     items = _items(statement.source)
     if items is None:
@@ -144,6 +150,15 @@ def compile_insert(
     if by_name:
         return None
     return FastInsert(definition, tuple(chosen), tuple(allowed), schema)
+
+
+def _keys_only(definition: TableDefinition) -> bool:
+    """Tell whether a table has no constraints but keys whose values the store compares."""
+    by_id = {c.id: c for c in definition.columns}
+    return all(
+        constraint in definition.indexes and is_indexed([by_id[c] for c in constraint.columns])
+        for constraint in definition.constraints
+    )
 
 
 def _items(source: str) -> list[_Item] | None:

@@ -55,8 +55,13 @@ def insert_fast(change: Change, plan: Plan, rows: Sequence[object]) -> Result | 
         groups: tuple[RowGroup, ...] = (inlined,)
     else:
         groups = RowGroupWriter(store, transaction, columns).write([batch])
-    append = Append(fast.definition.id, groups)
-    if change.session.in_transaction:
+    keys = KeyCheck(state)
+    append = Append(fast.definition.id, groups, keyed=keys.unique)
+    if keys.needed:
+        keys.observe(batch)
+        transaction.add("INSERT", append)
+        verify_keys(change, state.definition, keys)
+    elif change.session.in_transaction:
         transaction.add("INSERT", append)
     else:
         transaction.add_blind("INSERT", append)
@@ -174,10 +179,10 @@ def insert_query(
     finally:
         opened.close(drained=drained)
     if groups:
-        change.transaction.add(operation, Append(definition.id, groups, keyed=keys.needed))
+        change.transaction.add(operation, Append(definition.id, groups, keyed=keys.unique))
     verify_keys(change, definition, keys)
     if returning is not None:
-        return returned(change.session, definition, kept, returning)
+        return returned(change, definition, kept, returning)
     return Result(None, count=write.rows)
 
 
@@ -204,6 +209,8 @@ def _targets(
         return source.targets
     columns, _ = change.describe(opened, source.sql)
     if source.by_name:
+        if len({name.lower() for name in columns}) < len(columns):
+            raise InvalidRequest("the query gives two columns of one name")
         return [find_column(state.definition, name) for name in columns]
     if len(columns) != len(source.targets):
         raise InvalidRequest(

@@ -17,12 +17,12 @@ from ...errors import InvalidRequest
 from ...sql.tokens import quote
 from ...storage.effects import Append
 from ..leaves.table_leaf import row_ids
-from ..query import from_table
 from ..result import Result
 from .bulk_write import BulkWrite
 from .change import (
     cast_to,
     checks_of,
+    collected,
     default_of,
     find_column,
     keep,
@@ -120,7 +120,7 @@ def delete(change: Change, statement: st.Delete) -> Result:
     search = Search.of(state, statement)
     answer: Result | None = None
     if statement.returning is not None:
-        answer = _collected(change, search.query(statement.returning, search.named))
+        answer = collected(change, search.query(statement.returning, search.named))
     if statement.condition is None and statement.sources is None:
         positions = _all_positions(change, state)
     else:
@@ -175,7 +175,7 @@ def update(change: Change, statement: st.Update) -> Result:
         change.transaction.add("UPDATE", Append(definition.id, groups, keyed=keyed))
     verify_keys(change, definition, keys)
     if statement.returning is not None:
-        return returned(change.session, definition, kept, statement.returning)
+        return returned(change, definition, kept, statement.returning, statement.alias)
     return Result(None, count=write.rows)
 
 
@@ -262,16 +262,3 @@ def _locating_query(
 def _integers(batch: pa.RecordBatch, index: int) -> npt.NDArray[np.int64]:
     array = batch.column(index).cast(pa.int64())
     return np.asarray(array.to_numpy(zero_copy_only=False), dtype=np.int64)
-
-
-def _collected(change: Change, sql: str) -> Result:
-    """Run a query now and keep its rows: what it reads is about to be deleted."""
-    opened = change.open(sql)
-    drained = False
-    try:
-        with change.session.guard.watch(opened.cursor):
-            table = change.read(opened, sql).read_all()
-        drained = True
-    finally:
-        opened.close(drained=drained)
-    return from_table(change.session, table)

@@ -1,25 +1,33 @@
 """Shadow tables: the kernel's own reading of a table definition.
 
-CREATE TABLE and ALTER TABLE are run, in the user's words, on an empty native table in a
-scratch database; what came of it is read back from the kernel's catalog. So types, defaults
+CREATE TABLE and ALTER TABLE are run, in the user's words, on an empty copy of the catalog
+(``engine.native``); what came of it is read back from the kernel's catalog. So types, defaults
 and constraints mean what they mean in DuckDB, and what it refuses is refused.
 """
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ...errors import Unsupported
 from ...sql.column_types import column_type
 from ...sql.tokens import TokenStream, literal, quote
-from ...storage.effects import Column, Constraint, TableDefinition, serialize_type
+from ...storage.effects import (
+    Column,
+    Constraint,
+    GeneratedColumn,
+    TableDefinition,
+    serialize_type,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from ..kernel import Cursor, Kernel
+    from ...storage.snapshot import Snapshot
+    from ..kernel import Cursor
+
+INDEX_KINDS = {"index", "unique_index"}
+"""Kinds of constraints that CREATE INDEX makes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +39,7 @@ class ShadowColumn:
     nullable: bool
     default: str | None
     collation: str | None
+    generated: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +50,8 @@ class ShadowConstraint:
     columns: tuple[str, ...]
     expression: str | None
     name: str | None
+    table: str | None = None
+    referred: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,62 +62,66 @@ class ShadowTable:
     constraints: tuple[ShadowConstraint, ...]
 
 
-class Scratch:
-    """A scratch database for one shadow table.
+def read_table(cursor: Cursor, database: str, schema: str, name: str) -> ShadowTable:
+    """Read a native table's definition back.
 
-    Attributes:
+    Args:
         cursor: A kernel cursor.
-        database: Name of the scratch database.
+        database: The database that the table is in.
+        schema: Its schema.
+        name: Its name.
     """
+    where = (
+        f"WHERE database_name = {literal(database)} AND schema_name = {literal(schema)} "
+        f"AND table_name = {literal(name)}"
+    )
+    columns = cursor.execute(
+        "SELECT column_name, data_type, is_nullable, column_default, is_generated "
+        f"FROM duckdb_columns() {where} ORDER BY column_index"
+    ).fetchall()
+    collations = _collations(
+        cursor.execute(f"SELECT sql FROM duckdb_tables() {where}").fetchall()[0][0]
+    )
+    constraints = cursor.execute(
+        "SELECT constraint_type, constraint_column_names, expression, constraint_name, "
+        "referenced_table, referenced_column_names "
+        f"FROM duckdb_constraints() {where} ORDER BY constraint_index"
+    ).fetchall()
+    return ShadowTable(
+        tuple(
+            ShadowColumn(
+                column,
+                type_,
+                nullable,
+                None if generated else default,
+                collations.get(column.lower()),
+                _uncast(default, type_) if generated else None,
+            )
+            for column, type_, nullable, default, generated in columns
+        ),
+        tuple(_constraint(*row) for row in constraints if row[0] != "NOT NULL"),
+    )
 
-    def __init__(self, cursor: Cursor, database: str) -> None:
-        self.cursor = cursor
-        self.database = database
 
-    def table(self, name: str) -> str:
-        """Qualified name of the shadow table."""
-        return f"{self.database}.main.{quote(name)}"
-
-    def read(self) -> ShadowTable:
-        """Read the one table of the scratch database back.
-
-        Raises:
-            Unsupported: It has something that Pagelake cannot keep.
-        """
-        where = f"WHERE database_name = {literal(self.database)}"
-        columns = self.cursor.execute(
-            "SELECT column_name, data_type, is_nullable, column_default, is_generated "
-            f"FROM duckdb_columns() {where} ORDER BY column_index"
-        ).fetchall()
-        collations = _collations(
-            self.cursor.execute(f"SELECT sql FROM duckdb_tables() {where}").fetchall()[0][0]
-        )
-        for name, _, _, _, generated in columns:
-            if generated:
-                raise Unsupported(f'column "{name}" is generated', construct="GENERATED ALWAYS AS")
-        constraints = self.cursor.execute(
-            "SELECT constraint_type, constraint_column_names, expression, constraint_name "
-            f"FROM duckdb_constraints() {where} ORDER BY constraint_index"
-        ).fetchall()
-        return ShadowTable(
-            tuple(
-                ShadowColumn(name, type_, nullable, default, collations.get(name.lower()))
-                for name, type_, nullable, default, _ in columns
-            ),
-            tuple(_constraint(*row) for row in constraints if row[0] != "NOT NULL"),
-        )
+def _uncast(expression: str, type_: str) -> str:
+    """The expression of a generated column without the cast to its type that the kernel adds."""
+    head, tail = "CAST(", f" AS {type_})"
+    if expression.startswith(head) and expression.endswith(tail):
+        return expression[len(head) : -len(tail)]
+    return expression
 
 
 def _constraint(
-    kind: str, columns: Sequence[str], expression: str | None, name: str | None
+    kind: str,
+    columns: Sequence[str],
+    expression: str | None,
+    name: str | None,
+    table: str | None,
+    referred: Sequence[str] | None,
 ) -> ShadowConstraint:
-    if kind == "FOREIGN KEY":
-        raise Unsupported(
-            "FOREIGN KEY constraints are not supported",
-            construct="FOREIGN KEY",
-            hint="leave the constraint out, or check it with a query",
-        )
-    named = {"PRIMARY KEY": "primary_key", "UNIQUE": "unique", "CHECK": "check"}[kind]
+    named = kind.lower().replace(" ", "_")
+    if named == "foreign_key":
+        return ShadowConstraint(named, tuple(columns), None, name, table, tuple(referred or ()))
     # The columns of a check are what its text names; only keys need them.
     return ShadowConstraint(named, () if named == "check" else tuple(columns), expression, name)
 
@@ -127,18 +142,6 @@ def _collations(sql: str) -> dict[str, str]:
                 stream.skip_balanced()
         stream.accept(",")
     return found
-
-
-@contextmanager
-def scratch(kernel: Kernel) -> Iterator[Scratch]:
-    """A scratch database, detached at the end."""
-    database = kernel.attach_memory("scratch")
-    cursor = kernel.cursor()
-    try:
-        yield Scratch(cursor, database)
-    finally:
-        cursor.close()
-        kernel.detach(database)
 
 
 def column_of(shadow: ShadowColumn, column_id: int) -> Column:
@@ -165,44 +168,78 @@ def plain_column(column_id: int, name: str, sql_type: str) -> Column:
     return column_of(ShadowColumn(name, sql_type, True, None, None), column_id)
 
 
-def define(shadow: ShadowTable, table_id: str, schema: str, name: str) -> TableDefinition:
-    """A shadow table as a new table's definition."""
-    columns = tuple(column_of(c, number) for number, c in enumerate(shadow.columns, 1))
-    return TableDefinition(
-        table_id,
-        schema,
-        name,
-        columns,
-        len(columns) + 1,
-        constraints_of(shadow, columns),
+def define(
+    shadow: ShadowTable, table_id: str, schema: str, name: str, snapshot: Snapshot
+) -> TableDefinition:
+    """A shadow table as a new table's definition.
+
+    Args:
+        shadow: What the kernel made of it.
+        table_id: Id of the table.
+        schema: Its schema.
+        name: Its name.
+        snapshot: Where the tables are that it refers to.
+    """
+    stored = [c for c in shadow.columns if c.generated is None]
+    columns = tuple(column_of(c, number) for number, c in enumerate(stored, 1))
+    plain = TableDefinition(
+        table_id, schema, name, columns, len(columns) + 1, generated=generated_of(shadow)
     )
+    return replace(plain, constraints=constraints_of(shadow, plain, snapshot))
 
 
-def constraints_of(shadow: ShadowTable, columns: Sequence[Column]) -> tuple[Constraint, ...]:
-    """Shadow constraints by column id."""
-    ids = {c.name.lower(): c.id for c in columns}
+def generated_of(shadow: ShadowTable) -> tuple[GeneratedColumn, ...]:
+    """The columns of a shadow table that are computed when they are read."""
     return tuple(
-        Constraint(c.kind, tuple(ids[n.lower()] for n in c.columns), c.expression, c.name)
-        for c in shadow.constraints
+        GeneratedColumn(c.name, c.type, c.generated, place)
+        for place, c in enumerate(shadow.columns)
+        if c.generated is not None
     )
 
 
-def render(definition: TableDefinition, target: str) -> str:
+def constraints_of(
+    shadow: ShadowTable, definition: TableDefinition, snapshot: Snapshot
+) -> tuple[Constraint, ...]:
+    """Shadow constraints by column id."""
+    ids = {c.name.lower(): c.id for c in definition.columns}
+    found = []
+    for c in shadow.constraints:
+        columns = tuple(ids[name.lower()] for name in c.columns)
+        if c.table is None:
+            found.append(Constraint(c.kind, columns, c.expression, c.name))
+            continue
+        referred, there = definition.id, definition
+        if c.table.lower() != definition.name.lower():
+            state = snapshot.table(definition.schema, c.table)
+            assert state is not None, "the kernel found the table that a foreign key refers to"
+            referred, there = state.definition.id, state.definition
+        by_name = {column.name.lower(): column.id for column in there.columns}
+        referred_ids = tuple(by_name[name.lower()] for name in c.referred)
+        found.append(Constraint(c.kind, columns, None, c.name, referred, referred_ids))
+    return tuple(found)
+
+
+def render(definition: TableDefinition, target: str, snapshot: Snapshot | None = None) -> str:
     """CREATE TABLE text of a definition.
 
     Args:
         definition: The table.
         target: Qualified name to create it under.
+        snapshot: Where the tables are that it refers to; foreign keys are left out without.
     """
-    return f"CREATE TABLE {target} ({', '.join(column_clauses(definition, quote))})"
+    clauses = column_clauses(definition, quote, snapshot)
+    return f"CREATE TABLE {target} ({', '.join(clauses)})"
 
 
-def column_clauses(definition: TableDefinition, spell: Callable[[str], str]) -> list[str]:
+def column_clauses(
+    definition: TableDefinition, spell: Callable[[str], str], snapshot: Snapshot | None = None
+) -> list[str]:
     """What stands in the parentheses of a table's CREATE TABLE: columns, then constraints.
 
     Args:
         definition: The table.
         spell: Writes a name as an identifier.
+        snapshot: Where the tables are that it refers to; foreign keys are left out without.
     """
     names = {c.id: spell(c.name) for c in definition.columns}
     clauses = []
@@ -215,10 +252,40 @@ def column_clauses(definition: TableDefinition, spell: Callable[[str], str]) -> 
         if not column.nullable:
             clause += " NOT NULL"
         clauses.append(clause)
+    for generated in definition.generated:
+        clause = f"{spell(generated.name)} {generated.type} GENERATED ALWAYS AS "
+        clauses.insert(generated.place, f"{clause}({generated.expression})")
     for constraint in definition.constraints:
         if constraint.kind == "check":
             clauses.append(f"CHECK ({constraint.expression})")
-        else:
+        elif constraint.kind == "foreign_key":
+            if snapshot is not None:
+                clauses.append(_foreign_key(constraint, definition, names, spell, snapshot))
+        elif constraint.kind not in INDEX_KINDS:  # those are made by their CREATE INDEX
             kind = constraint.kind.replace("_", " ").upper()
             clauses.append(f"{kind} ({', '.join(names[c] for c in constraint.columns)})")
     return clauses
+
+
+def render_index(index: Constraint, definition: TableDefinition) -> str:
+    """CREATE INDEX text of an index, to be run where its table's schema is the current one."""
+    names = {c.id: quote(c.name) for c in definition.columns}
+    unique = "UNIQUE " if index.kind == "unique_index" else ""
+    keys = ", ".join(names[c] for c in index.columns) or index.expression
+    return f"CREATE {unique}INDEX {quote(str(index.name))} ON {quote(definition.name)} ({keys})"
+
+
+def _foreign_key(
+    constraint: Constraint,
+    definition: TableDefinition,
+    names: Mapping[int, str],
+    spell: Callable[[str], str],
+    snapshot: Snapshot,
+) -> str:
+    there = definition
+    if constraint.table != definition.id:
+        there = snapshot.tables[str(constraint.table)].definition
+    referred = {c.id: spell(c.name) for c in there.columns}
+    mine = ", ".join(names[c] for c in constraint.columns)
+    theirs = ", ".join(referred[c] for c in constraint.referred)
+    return f"FOREIGN KEY ({mine}) REFERENCES {spell(there.name)} ({theirs})"

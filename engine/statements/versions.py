@@ -18,7 +18,7 @@ from ...storage.effects import CloneTable, CreateTag, DropTag, RestoreTable
 from ...storage.snapshot import OVERLAY_STAMP
 from ..time_travel import tagged, version_at
 from .change import target_table
-from .ddl import make_room
+from .ddl import make_room_for_table
 
 if TYPE_CHECKING:
     from ...sql.references import At
@@ -61,23 +61,15 @@ def clone(change: Change, statement: st.CloneTable) -> None:
         SnapshotGone: The version can no longer be read.
         AlreadyExists: The name is taken.
     """
-    session, transaction = change.session, change.transaction
-    schema, name = session.qualify(statement.name)
-    freed = make_room(
-        transaction.snapshot,
-        (schema, name),
-        "table",
-        or_replace=statement.or_replace,
-        if_not_exists=statement.if_not_exists,
-    )
-    if freed is None:
+    room = make_room_for_table(change, statement)
+    if room is None:
         return
+    (table_id, schema, name), freed = room
     version = _version(change, statement.at)
     source = _source(change, statement, version)
-    table_id = session.database.environment.random_bytes(8).hex()
     definition = replace(source.definition, id=table_id, schema=schema, name=name)
     effect = CloneTable(definition, source.definition.id, version)
-    transaction.add("CLONE TABLE", *freed, effect)
+    change.transaction.add("CLONE TABLE", *freed, effect)
 
 
 def _version(change: Change, at: At | None) -> int:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 def register(registry: Registry) -> None:
     """Register the relations of this folder."""
+    from .devices import Devices
     from .hot_segments import HotSegments
     from .maintenance import MaintenanceRelation
     from .pages import Pages
@@ -22,6 +23,7 @@ def register(registry: Registry) -> None:
     from .tags import Tags
 
     for relation in (
+        Devices,
         HotSegments,
         MaintenanceRelation,
         Pages,

@@ -1,4 +1,4 @@
-"""``pagelake.relations``: tables, views and system relations, with their sizes."""
+"""``pagelake.relations``: tables and views, with their sizes."""
 
 from __future__ import annotations
 

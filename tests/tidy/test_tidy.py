@@ -27,6 +27,7 @@ DEVICE_MODULES = {
     "storage/devices/file_calls.py",
     "storage/devices/local_device.py",
     "storage/devices/local_hold.py",
+    "storage/devices/local_turn.py",
     "storage/devices/memory_device.py",
     "storage/devices/unnamed_file.py",
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import resource
 import shutil
@@ -18,6 +17,7 @@ import pagelake
 from pagelake.engine.connection import Connection
 from pagelake.engine.database import Database
 from pagelake.storage.devices.local_device import LocalDevice
+from tests.unit.storage.builders import of_format
 from tests.unit.storage.devices import FullDevice
 
 if TYPE_CHECKING:
@@ -79,8 +79,8 @@ def test_a_path_that_cannot_be(path: str, tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_a_store_of_a_newer_format(db: pagelake.Connection, store_path: Path) -> None:
     db.close()
-    description = json.loads((store_path / "store.json").read_text())
-    (store_path / "store.json").write_text(json.dumps({**description, "format": 99}))
+    written = (store_path / "store.json").read_bytes()
+    (store_path / "store.json").write_bytes(of_format(written, 99))
     for read_only in (False, True):
         with pytest.raises(pagelake.FormatTooNew, match="99"):
             pagelake.connect(store_path, read_only=read_only)

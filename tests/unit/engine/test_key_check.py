@@ -88,24 +88,16 @@ def test_loads_in_any_order(order: str, db: pagelake.Connection) -> None:
     assert db.execute("SELECT count(*), min(a), max(a) FROM t").fetchone() == (40_000, 0, 39_999)
 
 
-def test_sorted_loads_are_not_looked_up(
-    db: pagelake.Connection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    looked_up: list[int] = []
-    look_up = key_check.KeyCheck._look_up
-
-    def noted(self: key_check.KeyCheck, watched: object, probe: object) -> None:
-        looked_up.append(1)
-        look_up(self, watched, probe)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(key_check.KeyCheck, "_look_up", noted)
+def test_sorted_loads_store_no_codes(db: pagelake.Connection) -> None:
     db.execute("CREATE TABLE s (a BIGINT PRIMARY KEY)")
     db.execute("INSERT INTO s SELECT * FROM range(20000)")
     db.execute("INSERT INTO s SELECT * FROM range(20000, 40000)")
-    assert looked_up == []
+    (state,) = (
+        s for s in db._database.store.snapshot().tables.values() if s.definition.name == "s"
+    )
+    assert [(run.form, run.page) for run in state.key_runs] == [("dense", None)] * 2
     with pytest.raises(pagelake.ConstraintViolation):
         db.execute("INSERT INTO s SELECT * FROM range(39999, 60000)")
-    assert looked_up == [1]
 
 
 def test_more_keys_than_are_held(db: pagelake.Connection, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import pagelake
-from pagelake.engine.leaves.route import ROUTES_KEPT
+from pagelake.engine.leaves.router import ROUTES_KEPT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from typing import TYPE_CHECKING
 
 import duckdb
 import pytest
 
 import pagelake
-from pagelake.engine.cli import main
-from pagelake.engine.hot_check import check_hot
 from pagelake.engine.leaves import hot_tier
+from pagelake.engine.safekeeping.hot_check import check_hot
 from pagelake.engine.statements import bulk_write
 from pagelake.storage.devices.local_device import LocalDevice
 from pagelake.storage.maintenance.finding import Severity
@@ -33,21 +31,6 @@ def few_rows_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def run(capfdbinary, monkeypatch):
-    """Run the command line in this process; gives (status, standard output, standard error)."""
-    monkeypatch.delenv("PAGELAKE_DEBUG", raising=False)
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main([str(argument) for argument in arguments])
-        sys.stdout.flush()
-        out, err = capfdbinary.readouterr()
-        return ended.value.code, out.decode(), err.decode()
-
-    return call
-
-
-@pytest.fixture
 def store(store_path: Path) -> Path:
     """A table with a hot segment, types that travel in disguise, and a checkpoint."""
     with pagelake.connect(store_path) as db:
@@ -57,6 +40,7 @@ def store(store_path: Path) -> Path:
             f"FROM range({ROWS}) x(r)"
         )
         db.execute("INSERT INTO t (a, b) VALUES (-1, 'fresh')")
+        db.execute("CALL pagelake.build_hot_segments()")  # if it was given up for lack of time
         db.execute("CALL pagelake.checkpoint()")
     return store_path
 

@@ -1,0 +1,1 @@
+"""Keys in statements: uniqueness of new rows, point lookups, CREATE and DROP INDEX."""

@@ -1,0 +1,264 @@
+"""A copy of the store's catalog as the kernel's own objects, without rows.
+
+Tables keep their constraints and defaults, and sequences, macros, types, indexes and comments
+are really there; a statement of the user's that runs here does, and refuses, what DuckDB does.
+What came of it is read back (``inventory``) or, for rows, compared (``mirror``).
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import duckdb
+
+from ...sql.tokens import TokenStream, literal, quote
+from ..statements.shadow import INDEX_KINDS, render, render_index
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from ...storage.effects import CatalogEntry
+    from ...storage.snapshot import Snapshot, TableState
+    from ..kernel import Cursor
+    from ..session import Session
+
+_ORDER = {"type": 0, "sequence": 1, "macro": 2, "table_macro": 2, "comment": 6}
+_TABLES, _VIEWS, _INDEXES = 3, 4, 5
+_TURNS_MAX = 8
+"""How often what failed is tried again: objects may be needed by others that come later."""
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogCopy:
+    """A database of the kernel's that holds the copy.
+
+    Attributes:
+        cursor: A kernel cursor on which the copy's names resolve.
+        database: Its name in the kernel.
+        snapshot: What was copied.
+        tables: The tables that the copy has, each behind those that it refers to.
+    """
+
+    cursor: Cursor
+    database: str
+    snapshot: Snapshot
+    tables: tuple[TableState, ...]
+
+    def path(self, schema: str) -> str:
+        """The entry of a search path that makes a schema of the copy the current one."""
+        return f"{self.database}.{quote(schema)}"
+
+    def enter(self, schema: str) -> None:
+        """Make a schema the current one."""
+        self.cursor.execute(f"SET search_path = {literal(self.path(schema))}")
+
+    def table(self, state: TableState) -> str:
+        """Qualified name of a table."""
+        return f"{self.path(state.definition.schema)}.{quote(state.definition.name)}"
+
+    def build(self, words: Collection[str] | None) -> None:
+        """Create the objects.
+
+        Args:
+            words: Folded words; views that none of them names are left out. None for all.
+        """
+        for schema in self.snapshot.schemas:
+            if schema.lower() != "main":
+                self.cursor.execute(f"CREATE SCHEMA {self.path(schema)}")
+        pending = sorted(self._statements(words), key=lambda item: item[0])
+        for _ in range(_TURNS_MAX):
+            failed: list[tuple[int, str, str]] = []
+            for order, schema, sql in pending:
+                try:
+                    self.enter(schema)
+                    self.cursor.execute(sql)
+                except duckdb.Error:
+                    failed.append((order, schema, sql))
+            if not failed or len(failed) == len(pending):
+                # What is left can no longer be made, such as a view of a table that is gone.
+                break
+            pending = failed
+        for entry in self.snapshot.entries.values():
+            if entry.kind == "sequence" and entry.value is not None:
+                named = f"{self.path(entry.schema)}.{quote(entry.name)}"
+                self.cursor.execute(f"SELECT nextval({literal(named)})").fetchall()
+
+    def _statements(self, words: Collection[str] | None) -> Iterator[tuple[int, str, str]]:
+        for state in self.tables:
+            definition = state.definition
+            sql = render(definition, self.table(state), self.snapshot)
+            yield _TABLES, definition.schema, sql
+            for index in definition.constraints:
+                if index.kind in INDEX_KINDS:
+                    yield _INDEXES, definition.schema, render_index(index, definition)
+        for view in self.snapshot.views.values():
+            if words is None or view.name.lower() in words:
+                columns = f" ({', '.join(map(quote, view.columns))})" if view.columns else ""
+                named = f"{self.path(view.schema)}.{quote(view.name)}"
+                yield _VIEWS, view.search_schema, f"CREATE VIEW {named}{columns} AS {view.sql}"
+        for entry in self.snapshot.entries.values():
+            yield _ORDER[entry.kind], entry.schema, starting(entry)
+
+    # Reading back
+
+    def inventory(self) -> dict[tuple[str, str, str], str]:
+        """What is there now: kind, schema and name, to a text that tells changes."""
+        found: dict[tuple[str, str, str], str] = {}
+        for kind, sql in _INVENTORY.items():
+            rows = self.cursor.execute(sql.format(database=literal(self.database))).fetchall()
+            for schema, name, text in rows:
+                found[kind, schema, name] = str(text)
+        rows = self.cursor.execute(_COMMENTS.format(database=literal(self.database))).fetchall()
+        for schema, kind, name, column, text in rows:
+            on = f"{quote(name)}.{quote(column)}" if column else quote(name)
+            key = ("comment", schema, f"{kind} {on}")
+            found[key] = f"COMMENT ON {kind} {on} IS {literal(text)}"
+        return found
+
+
+_INVENTORY = {
+    "schema": "SELECT schema_name, schema_name, '' FROM duckdb_schemas() "
+    "WHERE database_name = {database} AND schema_name NOT IN ('information_schema', 'pg_catalog')",
+    "table": "SELECT schema_name, table_name, table_oid FROM duckdb_tables() "
+    "WHERE database_name = {database}",
+    "view": "SELECT schema_name, view_name, sql FROM duckdb_views() "
+    "WHERE database_name = {database} AND NOT internal",
+    "sequence": "SELECT schema_name, sequence_name, rtrim(sql, ';') FROM duckdb_sequences() "
+    "WHERE database_name = {database}",
+    "macro": "SELECT schema_name, function_name, "
+    "string_agg(concat(parameters::VARCHAR, macro_definition)) "
+    "FROM duckdb_functions() WHERE database_name = {database} AND NOT internal "
+    "AND function_type = 'macro' GROUP BY ALL",
+    "table_macro": "SELECT schema_name, function_name, "
+    "string_agg(concat(parameters::VARCHAR, macro_definition)) FROM duckdb_functions() "
+    "WHERE database_name = {database} AND NOT internal "
+    "AND function_type = 'table_macro' GROUP BY ALL",
+    "type": "SELECT schema_name, type_name, concat(logical_type, labels::VARCHAR) "
+    "FROM duckdb_types() WHERE database_name = {database} AND NOT internal",
+    "index": "SELECT schema_name, index_name, rtrim(sql, ';') FROM duckdb_indexes() "
+    "WHERE database_name = {database}",
+}
+
+
+_COMMENTED = (
+    ("TABLE", "duckdb_tables", "table_name", "NULL"),
+    ("VIEW", "duckdb_views", "view_name", "NULL"),
+    ("COLUMN", "duckdb_columns", "table_name", "column_name"),
+    ("INDEX", "duckdb_indexes", "index_name", "NULL"),
+    ("SEQUENCE", "duckdb_sequences", "sequence_name", "NULL"),
+    ("TYPE", "duckdb_types", "type_name", "NULL"),
+)
+_COMMENTS = " UNION ALL ".join(
+    f"SELECT schema_name, '{kind}', {name}, {column}, comment FROM {function}() "
+    "WHERE database_name = {database} AND comment IS NOT NULL"
+    for kind, function, name, column in _COMMENTED
+) + "".join(
+    f" UNION ALL SELECT DISTINCT schema_name, '{kind}', function_name, NULL, comment "
+    "FROM duckdb_functions() WHERE database_name = {database} AND comment IS NOT NULL "
+    f"AND function_type = '{type_}'"
+    for kind, type_ in (("MACRO", "macro"), ("MACRO TABLE", "table_macro"))
+)
+
+
+def _inside(snapshot: Snapshot, words: Collection[str]) -> frozenset[str]:
+    """Words, and those of the views and macros that they name, and of what these name in turn."""
+    texts = [(view.name.lower(), view.sql) for view in snapshot.views.values()]
+    texts += [
+        (entry.name.lower(), entry.sql)
+        for entry in snapshot.entries.values()
+        if entry.kind in {"macro", "table_macro"}
+    ]
+    found, seen = set(words), set[str]()
+    while fresh := [text for name, text in texts if name in found and text not in seen]:
+        for text in fresh:
+            seen.add(text)
+            found |= {str(token.text).lower() for token in TokenStream(text).tokens}
+    return frozenset(found)
+
+
+def _tables_named(snapshot: Snapshot, words: Collection[str]) -> set[str]:
+    """Tables that words name, or a sequence or macro that they use, or an index of theirs."""
+    named = {t for t, s in snapshot.tables.items() if s.definition.name.lower() in words}
+    made = {e.name.lower() for e in snapshot.entries.values()} & set(words)
+    if made:
+        uses = re.compile(rf"(?i)\b({'|'.join(map(re.escape, made))})\b")
+        for table, state in snapshot.tables.items():
+            texts = (c.default for c in state.definition.columns)
+            if any(text and uses.search(text) for text in texts):
+                named.add(table)
+    for table, state in snapshot.tables.items():
+        names = (c.name for c in state.definition.constraints if c.kind in INDEX_KINDS)
+        if any(name and name.lower() in words for name in names):
+            named.add(table)
+    return named
+
+
+def connected(snapshot: Snapshot, wanted: Collection[str]) -> tuple[TableState, ...]:
+    """Tables, and those that they refer to or are referred to by, in an order to make them in."""
+    found, size = set(wanted), -1
+    references = {
+        table: {c.table for c in state.definition.constraints if c.table}
+        for table, state in snapshot.tables.items()
+        if any(c.table for c in state.definition.constraints)
+    }
+    while size != len(found):
+        size = len(found)
+        for table, referred in references.items():
+            if table in found or referred & found:
+                found |= {table, *(t for t in referred if t)}
+    left = [t for t in snapshot.tables if t in found]
+    ordered: list[TableState] = []
+    while left:
+        free = [t for t in left if not (references.get(t, set()) - {t}) & set(left)] or left
+        ordered += [snapshot.tables[t] for t in free]
+        left = [t for t in left if t not in free]
+    return tuple(ordered)
+
+
+@contextmanager
+def catalog_copy(
+    session: Session,
+    snapshot: Snapshot,
+    schema: str,
+    words: Collection[str] | None = (),
+    *,
+    tables: Collection[str] = (),
+) -> Iterator[CatalogCopy]:
+    """A copy that is gone at the end.
+
+    Args:
+        session: Whose settings hold in it.
+        snapshot: What to copy.
+        schema: The schema to enter.
+        words: Folded words: tables and views that none of them names are left out, but for tables
+            that foreign keys lead to. None for everything.
+        tables: Ids of tables to copy whatever the words.
+    """
+    if words:
+        words = _inside(snapshot, words)
+    wanted = snapshot.tables if words is None else {*tables, *_tables_named(snapshot, words)}
+    kernel = session.database.kernel
+    database = kernel.attach_memory("scratch")
+    cursor = kernel.cursor()
+    try:
+        for sql in session.kernel_settings:
+            cursor.execute(sql)
+        copy = CatalogCopy(cursor, database, snapshot, connected(snapshot, wanted))
+        copy.build(words)
+        copy.enter(schema)
+        yield copy
+    finally:
+        cursor.close()
+        kernel.detach(database)
+
+
+def starting(entry: CatalogEntry) -> str:
+    """The statement that makes a sequence where it stands."""
+    if entry.value is None:
+        return entry.sql
+    head, _, tail = entry.sql.rpartition(" START ")
+    cycle = tail.partition(" ")[2]  # behind the value
+    return f"{head} START {entry.value} {cycle}"

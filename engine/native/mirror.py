@@ -1,0 +1,345 @@
+"""Mirrors: native copies of tables with their rows, on which the kernel runs a statement itself.
+
+Upserts, MERGE, foreign keys, sequences and data-modifying CTEs mean what they mean in DuckDB
+because DuckDB does them: the tables that a statement may change are copied, with every
+constraint, the user's own text runs on the copies, and the rows that differ afterwards are
+what is written. The cost is that of reading the tables once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from ...errors import Unsupported
+from ...sql.provider import RelationKind
+from ...sql.tokens import literal, quote
+from ...storage.effects import Append
+from ..catalog import table_relation
+from ..leaves.row_order import LAST, row_places
+from ..leaves.table_leaf import row_ids
+from ..query import bind_text, open_route
+from ..result import BATCH_ROWS, Result
+from ..statements.bulk_write import BulkWrite
+from ..statements.change import restored, storage_select, storing, target_table, verify_keys
+from ..statements.key_check import KeyCheck
+from ..statements.modify import Located
+from .catalog_copy import CatalogCopy, catalog_copy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy.typing as npt
+
+    from ...sql import statement as st
+    from ...sql.logical import LogicalPlan
+    from ...storage.effects import RowGroup, TableDefinition
+    from ...storage.snapshot import TableState
+    from ..query import OpenRoute
+    from ..statements.change import Change
+
+BEFORE = "rows_before_5f1c0e7a9b3d4c21"
+"""Schema of the rows as they were: one that no user has."""
+_PART, _POSITION = "part_5f1c0e7a9b3d4c21", "position_5f1c0e7a9b3d4c21"
+"""Columns that tell where the rows lay."""
+
+
+def run_native(change: Change, statement: st.Native) -> Result:
+    """Run a statement on native copies of the tables that it may change."""
+    session, snapshot = change.session, change.transaction.snapshot
+    targets: dict[str, TableState] = {}
+    for name in statement.targets:
+        state = target_table(session, name, statement.verb.lower())
+        targets[state.definition.id] = state
+    logical = bind_text(session, statement.sql, snapshot)
+    opened = open_route(session, logical, change.frame, snapshot)
+    copied = set(targets)
+    if statement.all_tables:
+        copied |= {
+            relation.key
+            for relation in logical.relations
+            if relation.kind is RelationKind.TABLE and relation.version is None
+        }
+    drained = False
+    try:
+        with catalog_copy(session, snapshot, session.schema, tables=copied) as copy:
+            mirror = Mirror(change, copy, opened, targets)
+            mirror.by_row_id = statement.all_tables
+            mirror.fill(logical, only_adds=statement.only_adds)
+            answer = mirror.run(statement.sql)
+            mirror.take_over(statement.verb)
+        drained = True
+    finally:
+        opened.close(drained=drained)
+    return answer
+
+
+def alter_rows(
+    change: Change, state: TableState, action: str, becomes: TableDefinition
+) -> tuple[RowGroup, ...]:
+    """Write the rows of a table as an ALTER TABLE leaves them.
+
+    Args:
+        change: The statement's surroundings.
+        state: The table as it is.
+        action: What follows ALTER TABLE and its name.
+        becomes: The table as it will be.
+
+    Returns:
+        All rows in row groups to replace those that are there; they keep their row ids.
+    """
+    session, snapshot = change.session, change.transaction.snapshot
+    definition = state.definition
+    logical = bind_text(session, f"SELECT * FROM {quote(definition.schema)}."
+                        f"{quote(definition.name)}", snapshot)  # fmt: skip
+    opened = open_route(session, logical, None, snapshot)
+    drained = False
+    try:
+        with catalog_copy(session, snapshot, definition.schema, tables=[definition.id]) as copy:
+            mirror = Mirror(change, copy, opened, {definition.id: state})
+            mirror.fill(logical)
+            copy.cursor.execute(f"ALTER TABLE {copy.table(state)} {action}")
+            groups = mirror.rewritten(state, becomes)
+            mirror.advance_sequences()
+        drained = True
+    finally:
+        opened.close(drained=drained)
+    return groups
+
+
+class Mirror:
+    """One statement's native copies.
+
+    Args:
+        change: The statement's surroundings.
+        copy: The catalog's copy, with the tables that are to be filled.
+        opened: The route on which everything else is found.
+        targets: The tables that may change, by id.
+
+    Attributes:
+        by_row_id: Let the kernel's ``rowid`` be the rows' own ids.
+    """
+
+    def __init__(
+        self, change: Change, copy: CatalogCopy, opened: OpenRoute, targets: dict[str, TableState]
+    ) -> None:
+        self._change, self._copy, self._opened, self._targets = change, copy, opened, targets
+        self._parts: dict[str, Located] = {}
+        self._registered: set[str] = set()
+        self._only_adds = False
+        self.by_row_id = False
+
+    # Filling
+
+    def fill(self, logical: LogicalPlan, *, only_adds: bool = False) -> None:
+        """Copy rows, and make everything else visible that the statement reads.
+
+        Args:
+            logical: What the statement reads.
+            only_adds: The rows of the targets do not matter to it.
+        """
+        self._only_adds = only_adds
+        cursor = self._copy.cursor
+        cursor.execute(f"CREATE SCHEMA {self._copy.database}.{BEFORE}")
+        route = self._opened.route
+        for state in self._copy.tables:
+            definition = state.definition
+            if only_adds and definition.id in self._targets:
+                continue
+            route.ensure([table_relation(state)])
+            view, part, position = route.located(definition.id)
+            route.register(cursor, self._registered)
+            listed = ", ".join(quote(c.name) for c in definition.columns)
+            before = self._before(state)
+            places = f"{part} AS {_PART}, {position} AS {_POSITION}"
+            rows = f"SELECT {places}, {listed} FROM {view}"
+            if self.by_row_id:
+                rows = self._in_order_of_ids(state, rows)
+            cursor.execute(f"CREATE TABLE {before} AS {rows}")
+            cursor.execute(
+                f"INSERT INTO {self._copy.table(state)} ({listed}) "
+                f"SELECT {listed} FROM {before} ORDER BY rowid"
+            )
+            self._parts[definition.id] = Located(route.leaf(definition.id).parts)
+            if definition.id not in self._targets and not self.by_row_id:
+                self._change.transaction.rely_on(definition.id)
+        filled = {s.definition.id for s in self._copy.tables}
+        for relation in logical.relations:
+            is_table = relation.kind is RelationKind.TABLE
+            if is_table and relation.version is None and relation.key in filled:
+                continue
+            if relation.kind in {RelationKind.TABLE, RelationKind.VIEW, RelationKind.SYSTEM}:
+                schema, name = quote(relation.routed_schema), quote(relation.name)
+                cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {self._copy.database}.{schema}")
+                source = f"{route.database}.{schema}.{name}"
+                cursor.execute(
+                    f"CREATE VIEW IF NOT EXISTS {self._copy.database}.{schema}.{name} "
+                    f"AS SELECT * FROM {source}"
+                )
+
+    def _in_order_of_ids(self, state: TableState, rows: str) -> str:
+        """A query for rows in the order of their row ids, so that the kernel counts them the same.
+
+        Raises:
+            Unsupported: There are gaps between the ids: rows were deleted.
+        """
+        cursor, transaction = self._copy.cursor, self._change.transaction
+        store = self._change.session.database.store
+        parts = self._opened.route.leaf(state.definition.id).parts
+        if not parts:
+            return rows
+        cursor.register("places", row_places(store, state, parts, transaction.id))
+        ordered = (
+            f"SELECT rows.* FROM ({rows}) AS rows JOIN places ON {_PART} = places.part "
+            f"AND {_POSITION} = places.position"
+        )
+        ids = ordered.replace("rows.*", "id")
+        known = f"SELECT count(*), max(id) FROM ({ids}) WHERE id < {LAST}"
+        count, last = cursor.execute(known).fetchall()[0]
+        if count and last != count - 1:
+            raise Unsupported(
+                f'rows of "{state.definition.name}" were deleted: they have no rowid to count by',
+                construct="rowid of a table that rows were deleted from",
+                hint="name rows by a key",
+            )
+        return f"{ordered} ORDER BY places.id"
+
+    def _before(self, state: TableState) -> str:
+        return f"{self._copy.database}.{BEFORE}.{quote(state.definition.id)}"
+
+    # Running
+
+    def run(self, sql: str) -> Result:
+        """Run the statement; its answer is complete when this returns."""
+        change, route = self._change, self._opened.route
+        cursor, schema = self._opened.cursor, change.session.schema
+        path = [self._copy.path(schema), self._copy.path("main")]
+        path += [f"{route.database}.{quote(schema)}", f"{route.database}.main"]
+        cursor.execute(f"SET search_path = {literal(','.join(dict.fromkeys(path)))}")
+        try:
+            with change.session.guard.watch(cursor):
+                answer = (
+                    cursor.sql(sql)
+                    if change.parameters is None
+                    else cursor.sql(sql, params=change.parameters)
+                )
+                names, types = list(answer.columns), [str(t) for t in answer.types]
+                table = answer.project(storing(types)).to_arrow_table()
+        finally:
+            route.aim(cursor, schema)
+        if (names, types) == (["Count"], ["BIGINT"]) and "RETURNING" not in sql.upper():
+            return Result(None, count=int(table.column(0)[0].as_py()))
+        return restored(change.session, table, names, types)
+
+    # Taking over
+
+    def take_over(self, verb: str) -> None:
+        """Write what differs."""
+        for state in self._targets.values():
+            if self._only_adds:
+                self._append(verb, state)
+            else:
+                self._write(verb, state)
+        self.advance_sequences()
+
+    def _append(self, verb: str, state: TableState) -> None:
+        """Write the rows of a target that began empty; keys are looked up in the table itself."""
+        definition, change = state.definition, self._change
+        store, hot = change.session.database.store, change.session.database.hot
+        keys = KeyCheck(state)
+        watched = keys if keys.needed else None
+        write = BulkWrite(store, change.transaction, definition, hot, (), watched)
+        stored = storage_select(definition, checks=False)
+        named = f"{self._copy.table(state)} AS {quote(definition.name)}"
+        groups = write.run(self._batches(f"SELECT {stored} FROM {named} ORDER BY rowid"))
+        if groups:
+            change.transaction.add(verb, Append(definition.id, groups, keyed=keys.unique))
+        verify_keys(change, definition, keys)
+
+    def _write(self, verb: str, state: TableState) -> None:
+        definition, change = state.definition, self._change
+        now, before = self._copy.table(state), self._before(state)
+        distinct = " OR ".join(
+            f"now.{quote(c.name)} IS DISTINCT FROM before.{quote(c.name)}"
+            if c.collation is None
+            else f"encode(now.{quote(c.name)}) IS DISTINCT FROM encode(before.{quote(c.name)})"
+            for c in definition.columns
+        )
+        located = self._parts[definition.id]
+        gone = (
+            f"SELECT {_PART}, {_POSITION} FROM {before} AS before LEFT JOIN {now} AS now "
+            f"ON now.rowid = before.rowid WHERE now.rowid IS NULL OR {distinct}"
+        )
+        for batch in self._batches(gone):
+            located.note(_integers(batch, 0), _integers(batch, 1))
+        stored = f"{storage_select(definition, checks=False)}"
+        changed = (
+            f"SELECT {_PART}, {_POSITION}, {stored} FROM "
+            f"(SELECT {_PART}, {_POSITION}, now.* FROM {now} AS now "
+            f"JOIN {before} AS before ON now.rowid = before.rowid WHERE {distinct} "
+            f"ORDER BY now.rowid) AS {quote(definition.name)}"
+        )
+        added = (
+            f"SELECT {stored} FROM (SELECT now.* FROM {now} AS now ANTI JOIN {before} AS before "
+            f"ON now.rowid = before.rowid ORDER BY now.rowid) AS {quote(definition.name)}"
+        )
+        store, transaction = change.session.database.store, change.transaction
+        hot = change.session.database.hot
+        versions = BulkWrite(store, transaction, definition, None, row_ids=True)
+        groups = versions.run(self._versions(changed, definition, located))
+        rows = BulkWrite(store, transaction, definition, hot)
+        groups += rows.run(self._batches(added))
+        transaction.delete(verb, definition.id, located.positions())
+        if groups:
+            transaction.add(verb, Append(definition.id, groups, keyed=bool(definition.keys)))
+
+    def rewritten(self, state: TableState, becomes: TableDefinition) -> tuple[RowGroup, ...]:
+        """Write all rows anew under another definition."""
+        change = self._change
+        now = f"{self._copy.path(becomes.schema)}.{quote(becomes.name)}"
+        sql = (
+            f"SELECT {_PART}, {_POSITION}, {storage_select(becomes, checks=False)} FROM "
+            f"(SELECT {_PART}, {_POSITION}, now.* FROM {now} AS now "
+            f"JOIN {self._before(state)} AS before "
+            f"ON now.rowid = before.rowid ORDER BY now.rowid) AS {quote(becomes.name)}"
+        )
+        store, transaction = change.session.database.store, change.transaction
+        write = BulkWrite(store, transaction, becomes, None, row_ids=True)
+        located = self._parts[becomes.id]
+        return write.run(self._versions(sql, becomes, located))
+
+    def _versions(
+        self, sql: str, definition: TableDefinition, located: Located
+    ) -> Iterator[pa.RecordBatch]:
+        change = self._change
+        names = [*(str(c.id) for c in definition.columns), "row id"]
+        for batch in self._batches(sql):
+            part, position = _integers(batch, 0), _integers(batch, 1)
+            store = change.session.database.store
+            ids = row_ids(located.parts, part, position, store, definition, change.transaction.id)
+            yield pa.RecordBatch.from_arrays([*batch.columns[2:], ids], names=names)
+
+    def _batches(self, sql: str) -> Iterator[pa.RecordBatch]:
+        yield from self._copy.cursor.sql(sql).to_arrow_reader(BATCH_ROWS)
+
+    def advance_sequences(self) -> None:
+        """Note how far sequences have come."""
+        known = {e.key: e for e in self._copy.snapshot.entries.values() if e.kind == "sequence"}
+        if not known:
+            return
+        rows = self._copy.cursor.execute(
+            "SELECT schema_name, sequence_name, last_value FROM duckdb_sequences() "
+            f"WHERE database_name = {literal(self._copy.database)}"
+        ).fetchall()
+        for schema, name, value in rows:
+            entry = known["sequence", schema.lower(), name.lower()]
+            if value != entry.value:
+                self._change.transaction.add("NEXTVAL", replace(entry, value=value))
+
+
+def _integers(batch: pa.RecordBatch, index: int) -> npt.NDArray[np.int64]:
+    array = batch.column(index).cast(pa.int64())
+    return np.asarray(array.to_numpy(zero_copy_only=False), dtype=np.int64)

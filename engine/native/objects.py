@@ -1,0 +1,181 @@
+"""Sequences, macros, types, indexes, comments, and everything that is dropped.
+
+The user's statement runs on a copy of the catalog; what is there afterwards and was not before,
+or the other way round, becomes effects.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import duckdb
+
+from ...errors import Unsupported
+from ...sql.tokens import TokenStream, literal, quote
+from ...storage.effects import (
+    CatalogEntry,
+    CreateSchema,
+    DropEntry,
+    DropSchema,
+    DropTable,
+    DropView,
+)
+from .catalog_copy import CatalogCopy, catalog_copy
+
+if TYPE_CHECKING:
+    from ...sql import statement as st
+    from ...storage.effects import Effect
+    from ...storage.snapshot import Snapshot
+    from ..statements.change import Change
+
+Inventory = dict[tuple[str, str, str], str]
+
+
+_QUERY_WORDS = {"SELECT", "FROM", "WITH", "VALUES", "PIVOT", "UNPIVOT", "("}
+_TABLE = re.compile(r"\bAS\s+TABLE\b", re.IGNORECASE)
+_REPLACED = re.compile(r"\s*CREATE\s+OR\s+REPLACE\b", re.IGNORECASE)
+
+
+def _gives_table(tail: str) -> bool:
+    return _TABLE.search(tail) is not None
+
+
+def _words(sql: str) -> frozenset[str]:
+    """Folded words of a text: what it may name."""
+    return frozenset(str(token.text).lower() for token in TokenStream(sql).tokens)
+
+
+def change_catalog(change: Change, statement: st.CatalogChange) -> None:
+    """Run a CREATE, DROP, ALTER or COMMENT ON of what only the kernel understands."""
+    session, transaction = change.session, change.transaction
+    snapshot = transaction.snapshot
+    sql = without_store(statement.sql, session.database.name, snapshot)
+    words = _words(sql)
+    with catalog_copy(session, snapshot, session.schema, words) as copy:
+        before = copy.inventory()
+        if statement.kind == "TYPE":
+            sql = _with_labels(change, sql)
+        try:
+            copy.cursor.execute(sql)
+        except duckdb.CatalogException:
+            if statement.verb == "CREATE" or not session.has_kernel_state:
+                raise
+            session.primary().execute(sql)  # one of the session's own temporary ones
+        effects = differences(copy, before, copy.inventory(), statement)
+    if effects:
+        transaction.add(f"{statement.verb} {statement.kind}", *effects)
+
+
+def drop_objects(change: Change, sql: str, operation: str) -> None:
+    """Drop tables, views and schemas, with what depends on them."""
+    session, transaction = change.session, change.transaction
+    snapshot = transaction.snapshot
+    sql = without_store(sql, session.database.name, snapshot)
+    words = _words(sql)
+    everything = None if operation == "DROP SCHEMA" else words
+    with catalog_copy(session, snapshot, session.schema, everything) as copy:
+        before = copy.inventory()
+        copy.cursor.execute(sql)
+        effects = differences(copy, before, copy.inventory(), None)
+    if effects:
+        transaction.add(operation, *effects)
+    if not transaction.snapshot.has_schema(session.schema):
+        session.schema = "main"
+
+
+def differences(
+    copy: CatalogCopy, before: Inventory, after: Inventory, statement: st.CatalogChange | None
+) -> list[Effect]:
+    """The effects that lead from one inventory of a copy to another."""
+    gone = [key for key in before if key not in after or after[key] != before[key]]
+    effects = [effect for key in reversed(gone) for effect in _dropped(copy.snapshot, key)]
+    remade = statement is not None and _REPLACED.match(statement.sql) is not None
+    for key, text in after.items():
+        kind, schema, name = key
+        if key in before and before[key] == text:
+            # The text of a macro does not tell its defaults, that of a sequence not where it is.
+            if not (remade and statement and name.lower() in _words(statement.sql)):
+                continue
+            if kind not in {"macro", "table_macro", "sequence"}:
+                continue
+            if kind != "sequence" and (kind == "table_macro") != _gives_table(statement.tail):
+                continue
+        if kind == "schema":
+            effects.append(CreateSchema(name))
+        elif kind in {"macro", "table_macro"}:
+            assert statement is not None, "only CREATE MACRO makes one"
+            sql = f"CREATE MACRO {quote(name)}{statement.tail}"
+            effects.append(CatalogEntry(kind, schema, name, sql))
+        elif kind == "type":
+            made = copy.cursor.execute(
+                f"SELECT typeof(CAST(NULL AS {copy.path(schema)}.{quote(name)}))"
+            ).fetchall()
+            sql = f"CREATE TYPE {quote(name)} AS {made[0][0]}"
+            effects.append(CatalogEntry(kind, schema, name, sql))
+        elif kind in {"sequence", "comment"}:
+            effects.append(CatalogEntry(kind, schema, name, text))
+    # A schema goes last and comes first.
+    return sorted(effects, key=lambda e: isinstance(e, DropSchema) - isinstance(e, CreateSchema))
+
+
+def _dropped(snapshot: Snapshot, key: tuple[str, str, str]) -> list[Effect]:
+    kind, schema, name = key
+    if kind == "table":
+        state = snapshot.table(schema, name)
+        return [DropTable(state.definition.id)] if state is not None else []
+    if kind == "view":
+        return [DropView(schema, name)]
+    if kind == "schema":
+        return [DropSchema(name)]
+    return [] if kind == "index" else [DropEntry(kind, schema, name)]
+
+
+def _with_labels(change: Change, sql: str) -> str:
+    """CREATE TYPE … AS ENUM (query), with the query's rows in its place."""
+    stream = TokenStream(sql)
+    stream.text_until("ENUM")
+    is_enum = stream.accept("ENUM") and stream.word() == "("
+    if not is_enum or stream.word(1) not in _QUERY_WORDS:
+        return sql
+    start = stream.offset + 1
+    stream.skip_balanced()
+    query, end = sql[start : stream.behind - 1], stream.behind - 1
+    opened = change.open(query)
+    drained = False
+    try:
+        with change.session.guard.watch(opened.cursor):
+            rows = opened.cursor.execute(f"SELECT CAST(COLUMNS(*) AS VARCHAR) FROM ({query})")
+            labels = rows.fetchall()
+        drained = True
+    finally:
+        opened.close(drained=drained)
+    if any(len(row) != 1 or row[0] is None for row in labels):
+        raise Unsupported("an ENUM needs one column of labels, none of them NULL", construct="ENUM")
+    distinct = dict.fromkeys(str(row[0]) for row in labels)
+    return f"{sql[:start]}{', '.join(map(literal, distinct))}{sql[end:]}"
+
+
+def without_store(sql: str, store: str, snapshot: Snapshot) -> str:
+    """Take the store's own name out of the names of a statement that changes the catalog."""
+    if store.lower() not in sql.lower():
+        return sql
+    tokens = TokenStream(sql).tokens
+    cuts: list[tuple[int, int]] = []
+    for index in range(len(tokens) - 2):
+        first, dot = tokens[index], tokens[index + 1]
+        before = tokens[index - 1].text if index else ""
+        if first.text.lower() != store.lower() or dot.text != "." or before == ".":
+            continue
+        longer = index + 3 < len(tokens) and tokens[index + 3].text == "."
+        if longer or not (snapshot.has_schema(store) or _is_relation(snapshot, store)):
+            cuts.append((first.start, dot.end + 1))
+    for start, end in reversed(cuts):
+        sql = sql[:start] + sql[end:]
+    return sql
+
+
+def _is_relation(snapshot: Snapshot, name: str) -> bool:
+    return any(
+        snapshot.table(schema, name) or snapshot.view(schema, name) for schema in snapshot.schemas
+    )

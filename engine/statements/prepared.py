@@ -1,0 +1,156 @@
+"""PREPARE, EXECUTE and DEALLOCATE.
+
+A prepared statement is its text. EXECUTE puts the texts of its values where the parameters
+stand, so that they keep the types that they have in SQL, and runs it like any other statement:
+a change of the catalog in between means what it means there too.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlglot.tokenizer_core import TokenType
+
+from ...errors import InvalidRequest, UnknownName
+from ...sql import statement as st
+from ...sql.classify import classify
+from ...sql.names import close_matches
+from ...sql.tokens import tokenize
+from ..query import make_plan
+from ..result import Result
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ..session import Session
+
+
+def prepare(session: Session, statement: st.Prepare) -> Result:
+    """Remember a statement.
+
+    Raises:
+        ParseError: It is not SQL.
+        UnknownName: It names what does not exist.
+    """
+    if isinstance(classify(statement.sql), st.Prepare | st.ExecutePrepared | st.Deallocate):
+        raise InvalidRequest("a prepared statement cannot prepare or execute another")
+    plan = make_plan(session, statement.sql)
+    if isinstance(plan.statement, st.Query):
+        _bind(session, plan.sql)
+    session.prepared[statement.name] = statement.sql
+    return Result(None)
+
+
+def _bind(session: Session, sql: str) -> None:
+    """Let the kernel bind a query, its parameters unknown."""
+    from ..query import bind_text, open_route
+
+    snapshot = session.snapshot()
+    opened = open_route(session, bind_text(session, sql, snapshot), None, snapshot)
+    try:
+        opened.cursor.execute(f"PREPARE pagelake_binding AS {sql}")
+        opened.cursor.execute("DEALLOCATE pagelake_binding")
+    finally:
+        opened.close(drained=True)
+
+
+def text_of(session: Session, statement: st.ExecutePrepared) -> str:
+    """The statement that EXECUTE runs.
+
+    Raises:
+        UnknownName: Nothing was prepared under the name.
+        InvalidRequest: There are too few values, or too many, or they are not constant.
+    """
+    sql = session.prepared.get(statement.name)
+    if sql is None:
+        raise UnknownName(
+            f'there is no prepared statement "{statement.name}"',
+            name=statement.name,
+            suggestions=close_matches(statement.name, list(session.prepared)),
+        )
+    _require_constants(session, (*statement.positional, *(v for _, v in statement.named)))
+    return substituted(sql, statement.positional, dict(statement.named))
+
+
+def _require_constants(session: Session, values: Sequence[str]) -> None:
+    """Refuse values that are queries, columns or parameters."""
+    if not values:
+        return
+    words = [t.text for v in values for t in tokenize(v) if t.token_type is not TokenType.STRING]
+    if any(str(word).upper() in {"SELECT", "FROM"} for word in words):
+        raise InvalidRequest("the values of EXECUTE must be constants")
+    listed = ", ".join(values)
+    cursor = session.database.kernel.cursor()
+    try:
+        cursor.execute(f"PREPARE pagelake_values AS SELECT {listed}")
+    finally:
+        cursor.close()
+
+
+def substituted(sql: str, positional: Sequence[str], named: Mapping[str, str]) -> str:
+    """A statement with values in the places of its parameters.
+
+    Raises:
+        InvalidRequest: Values and parameters do not correspond.
+    """
+    places = parameters(sql)
+    wanted = {name for name, _, _ in places}
+    given = {str(number): text for number, text in enumerate(positional, 1)}
+    if positional and named:
+        raise InvalidRequest("values are given by position or by name, not both")
+    if named:
+        given = dict(named)
+    elif not all(name.isdigit() for name in wanted) and positional:
+        # Named parameters take values by position in the order in which they first come.
+        ordered = dict.fromkeys(name for name, _, _ in places)
+        given = dict(zip(ordered, positional, strict=False))
+    if wanted - given.keys():
+        missing = ", ".join(sorted(wanted - given.keys()))
+        raise InvalidRequest(f"values are missing for the parameters: {missing}")
+    if len(given) > len(wanted) or len(positional) > len(wanted):
+        raise InvalidRequest(
+            f"the statement has {len(wanted)} parameters, but {len(positional or named)} values "
+            "are given"
+        )
+    for name, start, end in reversed(places):
+        sql = f"{sql[:start]}({given[name]}){sql[end:]}"
+    return sql
+
+
+def parameters(sql: str) -> list[tuple[str, int, int]]:
+    """The parameters of a statement: name or number as text, and their place."""
+    tokens = tokenize(sql)
+    found: list[tuple[str, int, int]] = []
+    count = 0
+    for index, token in enumerate(tokens):
+        text = str(token.text)
+        after = tokens[index + 1] if index + 1 < len(tokens) else None
+        adjacent = after is not None and after.start == token.end + 1
+        if sql[token.start] == "?" and token.token_type is not TokenType.IDENTIFIER:
+            count += 1
+            if adjacent and after is not None and str(after.text).isdigit():
+                found.append((str(after.text), token.start, after.end + 1))
+            else:
+                found.append((str(count), token.start, token.start + 1))
+        elif text == "$" and adjacent and after is not None:
+            found.append((str(after.text).lower(), token.start, after.end + 1))
+        elif len(text) > 1 and text[0] == "$" and sql[token.start] == "$":
+            found.append((text[1:].lower(), token.start, token.end + 1))
+    return found
+
+
+def deallocate(session: Session, statement: st.Deallocate) -> Result:
+    """Forget one prepared statement, or all.
+
+    Raises:
+        UnknownName: Nothing was prepared under the name.
+    """
+    if statement.name is None:
+        session.prepared.clear()
+    elif session.prepared.pop(statement.name, None) is None:
+        raise UnknownName(
+            f'there is no prepared statement "{statement.name}"',
+            name=statement.name,
+            suggestions=close_matches(statement.name, list(session.prepared)),
+        )
+    return Result(None)
