@@ -460,7 +460,13 @@ def load(store: str, table: str, files: tuple[Path, ...], quiet: bool) -> None:
 @cli.command()
 @click.argument("store")
 @click.option(
-    "--format", "-f", "format_name", type=click.Choice(("table", "json")), default="table"
+    "--format",
+    "-f",
+    "format_name",
+    type=click.Choice(("table", "json")),
+    default="table",
+    show_default=True,
+    help="For people, or for programs.",
 )
 def info(store: str, format_name: str) -> None:
     """Describe STORE: its identity, tables, segments and settings.

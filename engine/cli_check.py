@@ -23,7 +23,13 @@ DAMAGED_STATUS = 1
 @click.argument("store", nargs=-1, required=True)
 @click.option("--repair", is_flag=True, help="Make good what can be made good.")
 @click.option(
-    "--format", "-f", "format_name", type=click.Choice(("table", "json")), default="table"
+    "--format",
+    "-f",
+    "format_name",
+    type=click.Choice(("table", "json")),
+    default="table",
+    show_default=True,
+    help="For people, or for programs.",
 )
 @click.option("--quiet", "-q", is_flag=True, help="No progress bar.")
 def check(store: tuple[str, ...], repair: bool, format_name: str, quiet: bool) -> int:

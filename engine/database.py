@@ -25,6 +25,7 @@ from ..storage.store import Store
 from .kernel import Kernel, kernel_version
 from .leaves.delta import Deltas
 from .leaves.hot_tier import HotTier
+from .leaves.leaf_source import LeafSource
 from .leaves.route import Routing
 from .leaves.router import Router
 from .maintenance import Maintenance
@@ -163,15 +164,21 @@ class Database:
 
     # System relations
 
-    def _system_at(self, snapshot: Snapshot) -> dict[str, SystemRelation]:
+    def _system_at(
+        self, snapshot: Snapshot, settings: Settings | None = None
+    ) -> dict[str, SystemRelation]:
         context = SystemContext(
             self.store, snapshot, lambda: self._hot_rows(snapshot), self.log.rows,
-            self._setting_rows, self._maintenance_rows,
+            lambda: _setting_rows(settings or self.settings), self._maintenance_rows,
         )  # fmt: skip
         return {name: make(context) for name, make in self._factories.items()}
 
     def _system_source(self, name: str, snapshot: Snapshot) -> _SystemSource:
         return _SystemSource(self._system_at(snapshot)[name])
+
+    def settings_leaf(self, snapshot: Snapshot, settings: Settings) -> LeafSource:
+        """``pagelake.settings`` as a session has them, instead of the database's."""
+        return LeafSource(_SystemSource(self._system_at(snapshot, settings)["settings"]))
 
     def _hot_rows(self, snapshot: Snapshot) -> list[dict[str, object]]:
         rows: list[dict[str, object]] = []
@@ -210,19 +217,6 @@ class Database:
     def _maintenance_rows(self) -> list[dict[str, object]]:
         return self.maintenance.log.rows()
 
-    def _setting_rows(self) -> list[dict[str, object]]:
-        return [
-            {
-                "name": setting.name,
-                "value": str(self.settings.get(setting.name)),
-                "default": str(setting.default()),
-                "unit": setting.unit,
-                "scope": "database" if setting.shared else "connection",
-                "description": setting.reason,
-            }
-            for setting in SETTINGS.values()
-        ]
-
     def close(self) -> None:
         """Cancel what runs, stop background work, release everything. Twice is allowed."""
         if self.closed:
@@ -247,6 +241,20 @@ class Database:
             with suppress(duckdb.Error, Error, OSError):
                 close()
         remove_temp_directory(self.settings)
+
+
+def _setting_rows(settings: Settings) -> list[dict[str, object]]:
+    return [
+        {
+            "name": setting.name,
+            "value": str(settings.get(setting.name)),
+            "default": str(setting.default()),
+            "unit": setting.unit,
+            "scope": "database" if setting.shared else "connection",
+            "description": setting.reason,
+        }
+        for setting in SETTINGS.values()
+    ]
 
 
 class _SystemSource:

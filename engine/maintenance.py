@@ -286,6 +286,7 @@ class Maintenance:
             return
         self._reclaimed = time.monotonic()
         keep_us = int(self._database.settings.seconds("snapshots_keep") * 1e6)
+        self._database.keys.release()
         with self.log.task("reclaim"):
             self._database.store.reclaim(keep_us=keep_us)
         self.empty_sparse_segments()

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from ..storage.snapshot import Snapshot
     from .catalog import SessionCatalog
     from .kernel import Cursor, Parameters
+    from .leaves.leaf_source import LeafSource
     from .leaves.route import Route
     from .session import Session
 
@@ -264,6 +265,11 @@ class OpenRoute:
         self.cursor.register(name, value)
         self._names.append(name)
 
+    def put_over(self, name: str, source: LeafSource) -> None:
+        """Let this statement alone read something else under the name of a streamed leaf."""
+        self._registered.discard(name)
+        self.register(name, source)
+
     def close(self, *, drained: bool) -> None:
         """Give cursor and route back."""
         cursor = self.cursor
@@ -329,6 +335,10 @@ def open_route(
     try:
         for name, value in objects.items():
             opened.register(name, value)
+        for relation in logical.relations:
+            if relation.kind is RelationKind.SYSTEM and relation.name == "settings":
+                source = session.database.settings_leaf(snapshot, session.settings)
+                opened.put_over(route.source_name(relation), source)
     except BaseException:
         opened.close(drained=False)
         raise
@@ -467,6 +477,8 @@ def from_table(session: Session, content: object, sql: str = "SELECT * FROM rows
         sql: A query over it, under the name ``rows``.
     """
     cursor: Cursor = session.database.kernel.cursor()
+    for setting in session.kernel_settings:  # a time zone, for one: it says how values are shown
+        cursor.execute(setting)
     cursor.register("rows", content)
     execution = Execution(
         cursor,

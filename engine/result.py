@@ -232,7 +232,7 @@ class Result:
     def explain(self) -> str:
         """The plan of the query, as EXPLAIN prints it."""
         if self._explain is None:
-            return "no plan: the statement has run"
+            return "no plan is known of this statement"
         return self._explain()
 
     _explain: Callable[[], str] | None = None

@@ -24,7 +24,6 @@ from ..errors import (
     ParseError,
     TransactionAborted,
     UnknownName,
-    Unsupported,
 )
 from ..sql import statement as st
 from ..sql.names import close_matches
@@ -35,25 +34,23 @@ from .catalog import DEFAULT_SCHEMA, SessionCatalog, require_changeable, tempora
 from .guard import Guard
 from .kernel_errors import is_hot_damage, located, translate
 from .keys import index_statements, point_run
-from .native import export, mirror, objects
-from .parameters import USUAL, refuse_parameters
+from .native import mirror, objects
 from .result import Result, Timing
 from .settings import Settings
 from .statements import (
     attached,
-    call,
     copy,
     ddl,
-    describe,
     drop,
     explain,
     insert,
     modify,
-    options,
     prepared,
+    state,
     versions,
 )
 from .statements.change import Change
+from .statements.prepared import USUAL, refuse_parameters
 from .statements.version_parameters import bind_versions
 from .time_travel import splice
 from .transactions import Transactions
@@ -242,17 +239,8 @@ class Session:
             )
 
         match statement:
-            case _ if attached.concerns(self, statement):
-                attached.require_no_transaction(self)
+            case _ if attached.is_kernels_own(self, statement):
                 result = self._passthrough(plan.sql, parameters)
-            case st.Native() if any(self.is_temporary(name) for name in statement.targets):
-                result = self._passthrough(plan.sql, parameters)
-            case st.CatalogChange() if attached.names_temporary(self, statement.sql):
-                result = self._passthrough(plan.sql, parameters)
-            case st.Insert() | st.Update() | st.Delete() | st.CopyFrom() if self.is_temporary(
-                statement.target
-            ):
-                return self._passthrough(plan.sql, parameters)
             case st.Native():
                 result = writing(statement.verb, lambda c: mirror.run_native(c, statement))
             case st.Insert():
@@ -272,10 +260,6 @@ class Session:
                 result = writing("CREATE TABLE", lambda c: ddl.create_table(c, statement))
             case st.CloneTable() | st.RestoreTable() | st.CreateTag() | st.DropTag():
                 result = writing(versions.verb(statement), lambda c: versions.run(c, statement))
-            case st.Drop() if any(self.is_temporary(name) for name in statement.names):
-                result = self._passthrough(plan.sql, parameters)
-            case st.Alter(name=name) | st.CreateIndex(table=name) if self.is_temporary(name):
-                result = self._passthrough(plan.sql, parameters)
             case st.Drop():
                 operation = f"DROP {statement.kind}"
                 result = writing(operation, lambda c: drop.drop(c, statement, plan.sql))
@@ -286,36 +270,16 @@ class Session:
                 result = writing(statement.operation, lambda c: index_statements.run(c, statement))
             case st.Explain():
                 result = explain.explain(self, statement, parameters, frame)
-            case st.Show() | st.Describe():
-                result = describe.describe(self, statement)
             case st.TransactionControl():
                 self._control(statement)
                 result = Result(None)
-            case st.SetOption():
-                result = options.set_option(self, statement)
-            case st.Pragma():
-                result = options.pragma(self, statement)
-            case st.Use():
-                result = attached.use(self, statement)
-            case st.Attach():
-                result = attached.attach(self, statement)
-            case st.ExportDatabase() | st.ImportDatabase():
-                result = export.run(self, statement)
-            case st.Prepare():
-                result = prepared.prepare(self, statement)
             case st.ExecutePrepared():
                 return self._run(prepared.text_of(self, statement), None, frame)
-            case st.Deallocate():
-                result = prepared.deallocate(self, statement)
             case st.CatalogChange():
                 operation = f"{statement.verb} {statement.kind}"
                 result = writing(operation, lambda c: objects.change_catalog(c, statement))
-            case st.Call():
-                result = call.call(self, statement)
-            case st.Other():
-                raise Unsupported(f"{statement.verb} is not supported", construct=statement.verb)
             case _:
-                raise Unsupported(f"{type(statement).__name__} is not supported")
+                result = state.run(self, statement)
         self._note(plan, result, timing, begun)
         return result
 

@@ -178,7 +178,8 @@ def connect(
 
     Args:
         path: The store's directory, created if absent; `":memory:"` for a store that lives as
-            long as the connection. Left out when there are `devices`.
+            long as the connection. Left out when there are `devices`; any one directory of a store
+            over several devices opens it.
         devices: Directories to spread the store over, best each on a disk of its own, named in
             any order; as many as `parity` may be missing.
         parity: How many of the devices may be lost without losing a row, 1 when a new store is
@@ -198,6 +199,8 @@ def connect(
         NotAStore: The path is a file, is not writable, holds something other than a store, or is
             on a file system whose links are not atomic.
         FormatTooNew: A newer Pagelake wrote the store.
+        Corrupt: The log is damaged.
+        Unavailable: More devices are missing than the parity allows.
         InvalidRequest: A setting is unknown or its value is out of range.
         SnapshotGone: The version to read does not exist, or was reclaimed.
         UnknownName: There is no tag of that name.

@@ -132,11 +132,12 @@ def _with(stream: TokenStream) -> Statement:
 
 def _explain(stream: TokenStream) -> Statement:
     analyze = stream.accept("ANALYZE")
+    options = ""
     if stream.word() == "(":
-        options = stream.offset
+        start = stream.offset
         stream.skip_balanced()
-        analyze = analyze or "ANALYZE" in stream.sql[options : stream.behind].upper()
-    return Explain(stream.rest(), analyze)
+        options = stream.sql[start : stream.behind].upper()
+    return Explain(stream.rest(), analyze or "ANALYZE" in options, "JSON" in options)
 
 
 def _insert(stream: TokenStream, ctes: str = "") -> Statement:
@@ -156,6 +157,8 @@ def _insert(stream: TokenStream, ctes: str = "") -> Statement:
         by_name = stream.accept("NAME")
         if not by_name:
             stream.expect("POSITION")
+        elif stream.word() == "VALUES":
+            raise stream.error("expected a query: VALUES have no names to insert BY NAME")
     source: str | None = None
     if not stream.accept("DEFAULT", "VALUES"):
         source = stream.text_until("RETURNING", "ON", ";") if _conflict_clause(stream) else (

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+_FACT_LINES_MAX = 6
+_FACT_WIDTH_MIN = 40
+"""Characters of a fact on a line, however deep its operator lies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +43,35 @@ def draw(root: Node, *, width: int) -> str:
         ├── SCAN t
         └── SCAN u
     """
-    return "\n".join(_cut(line, width) for line in _lines(root, "", "", is_root=True))
+    return "\n".join(_lines(root, "", "", width, is_root=True))
 
 
 def _cut(line: str, width: int) -> str:
     return line if len(line) <= width else line[: width - 1] + "…"
 
 
-def _lines(node: Node, prefix: str, branch: str, *, is_root: bool = False) -> Iterator[str]:
-    yield f"{prefix}{branch}{node.title}"
+def _folded(fact: str, room: int) -> list[str]:
+    """A fact on as many lines as it needs, up to a few."""
+    room = max(room, _FACT_WIDTH_MIN)
+    return textwrap.wrap(
+        fact[: (room + 1) * _FACT_LINES_MAX],  # lists of values can be very long
+        room,
+        subsequent_indent="  ",
+        break_on_hyphens=False,
+        max_lines=_FACT_LINES_MAX,
+        placeholder="…",
+    )
+
+
+def _lines(
+    node: Node, prefix: str, branch: str, width: int, *, is_root: bool = False
+) -> Iterator[str]:
+    yield _cut(f"{prefix}{branch}{node.title}", width)
     below = prefix if is_root else prefix + ("│   " if branch == "├── " else "    ")
     rail = "│   " if node.children else "    "
     for fact in node.facts:
-        yield f"{below}{rail}{fact}"
+        for line in _folded(fact, width - len(below) - len(rail)):
+            yield f"{below}{rail}{line}"
     for index, child in enumerate(node.children):
         last = index == len(node.children) - 1
-        yield from _lines(child, below, "└── " if last else "├── ")
+        yield from _lines(child, below, "└── " if last else "├── ", width)

@@ -23,10 +23,11 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Explain:
-    """EXPLAIN [ANALYZE] of a statement."""
+    """EXPLAIN [ANALYZE] of a statement, drawn or as JSON."""
 
     sql: str
     analyze: bool
+    json: bool = False
 
 
 @dataclass(frozen=True, slots=True)

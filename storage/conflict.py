@@ -12,11 +12,14 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ..errors import Conflict
 from .delete_vector import overlap
 from .effects import (
     AlterTable,
     Append,
+    AppendedKeys,
     AttachKeyRuns,
     CatalogEntry,
     CloneTable,
@@ -61,11 +64,13 @@ class Verdict(Enum):
 
     NEVER = "never"
     SAME_ROWS = "when they share a row"
+    SAME_KEYS = "unless both tell their keys, and those differ"
     SAME_GROUPS = "when they touch the same row group"
     ALWAYS = "always"
 
 
 _N, _R, _G, _A = Verdict.NEVER, Verdict.SAME_ROWS, Verdict.SAME_GROUPS, Verdict.ALWAYS
+_K = Verdict.SAME_KEYS
 
 _BLIND = {Kind.APPEND}
 _ROWS_ONLY = {Kind.APPEND, Kind.KEYED_APPEND, Kind.DELETE, Kind.REWRITE, Kind.INDEX}
@@ -75,7 +80,7 @@ MATRIX: Mapping[Kind, Mapping[Kind, Verdict]] = {
     kind: dict(zip(Kind, row, strict=True))
     for kind, row in {
         Kind.APPEND: (_N, _N, _N, _N, _A, _A, _A, _N, _N),
-        Kind.KEYED_APPEND: (_A, _A, _N, _N, _A, _A, _A, _N, _N),
+        Kind.KEYED_APPEND: (_A, _K, _N, _N, _A, _A, _A, _N, _N),
         Kind.DELETE: (_N, _N, _R, _G, _A, _A, _A, _N, _N),
         Kind.REWRITE: (_N, _N, _G, _G, _A, _A, _A, _N, _N),
         Kind.SCHEMA: (_A, _A, _A, _A, _A, _A, _A, _N, _A),
@@ -99,6 +104,8 @@ class Footprint:
         rewrites: Row groups replaced, as (table id, row group id).
         names: Folded (what, schema, name) triples that were created or dropped.
         schemas_used: Folded names of schemas in which something was created or dropped.
+        keys: Codes of appended keys by table id and column ids; None for a table where some append
+            does not tell them.
     """
 
     tables: dict[str, set[Kind]] = field(default_factory=dict)
@@ -106,6 +113,7 @@ class Footprint:
     rewrites: set[tuple[str, str]] = field(default_factory=set)
     names: set[tuple[str, str, str]] = field(default_factory=set)
     schemas_used: set[str] = field(default_factory=set)
+    keys: dict[str, dict[tuple[int, ...], set[int]] | None] = field(default_factory=dict)
 
     @property
     def blind(self) -> bool:
@@ -135,10 +143,21 @@ class Footprint:
         self.names.add(("relation", schema.lower(), name.lower()))
         self.schemas_used.add(schema.lower())
 
+    def _note_keys(self, table: str, keys: tuple[AppendedKeys, ...]) -> None:
+        known = self.keys.setdefault(table, {})
+        if not keys or known is None:
+            self.keys[table] = None
+            return
+        for key in keys:
+            codes = np.frombuffer(key.codes, dtype="<u8").tolist()
+            known.setdefault(key.columns, set()).update(codes)
+
     def _add(self, effect: Effect) -> None:
         match effect:
-            case Append(table, _, keyed):
+            case Append(table, _, keyed, keys):
                 self._touch(table, Kind.KEYED_APPEND if keyed else Kind.APPEND)
+                if keyed:
+                    self._note_keys(table, keys)
             case Delete(table, vectors):
                 self._touch(table, Kind.DELETE)
                 for group, vector in vectors.items():
@@ -199,6 +218,7 @@ def check(mine: Footprint, theirs: Footprint, pages: PageStore, describe: str) -
                 if (
                     verdict is Verdict.ALWAYS
                     or (verdict is Verdict.SAME_ROWS and _share_rows(mine, theirs, table, pages))
+                    or (verdict is Verdict.SAME_KEYS and _may_share_keys(mine, theirs, table))
                     or (verdict is Verdict.SAME_GROUPS and _share_groups(mine, theirs, table))
                 ):
                     raise Conflict(
@@ -212,6 +232,14 @@ def _share_groups(mine: Footprint, theirs: Footprint, table: str) -> bool:
         {key for key in (*f.deletes, *f.rewrites) if key[0] == table} for f in (mine, theirs)
     ]
     return not touched[0].isdisjoint(touched[1])
+
+
+def _may_share_keys(mine: Footprint, theirs: Footprint, table: str) -> bool:
+    """Tell whether a key may have been appended by both: equal keys have equal codes."""
+    ours, others = mine.keys.get(table), theirs.keys.get(table)
+    if not ours or not others or ours.keys() != others.keys():
+        return True
+    return any(not codes.isdisjoint(others[columns]) for columns, codes in ours.items())
 
 
 def _share_rows(mine: Footprint, theirs: Footprint, table: str, pages: PageStore) -> bool:

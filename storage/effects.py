@@ -296,6 +296,19 @@ class DropView:
 
 
 @dataclass(frozen=True, slots=True)
+class AppendedKeys:
+    """What an append adds to one key.
+
+    Attributes:
+        columns: Column ids of the key.
+        codes: Codes of the keys (``keys.codes``), unsigned 64-bit numbers, little-endian.
+    """
+
+    columns: tuple[int, ...]
+    codes: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Append:
     """Add row groups to a table.
 
@@ -303,12 +316,14 @@ class Append:
         table: Table id.
         row_groups: The row groups, in order.
         keyed: True when the rows were checked against a key, so that concurrent appends to the
-            same table do not commute with this one.
+            same table do not commute with this one, unless both tell their keys.
+        keys: The keys, where they are few, each key of the table once; empty otherwise.
     """
 
     table: str
     row_groups: tuple[RowGroup, ...]
     keyed: bool = False
+    keys: tuple[AppendedKeys, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

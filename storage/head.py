@@ -85,9 +85,16 @@ class Head:
         self.tail_time_us = snapshot.time_us
         self.recent = RecentVersions.after(self.tail, self.tail_hash)
 
-    def _begin(self) -> None:
-        """Start from the newest checkpoint that can be read."""
+    def _begin(self, after: int = -1, upto: int | None = None) -> None:
+        """Start from the newest checkpoint that can be read.
+
+        Args:
+            after: None up to here will do.
+            upto: The newest that will do; by default whichever there is.
+        """
         for version in reversed(checkpoints.versions(self._device)):
+            if version <= after or (upto is not None and version > upto):
+                continue
             name = checkpoints.checkpoint_name(version)
             try:
                 content = self._device.read(name)
@@ -177,13 +184,10 @@ class Head:
 
     def _skip(self) -> None:
         """Go on from a checkpoint where too much was left unapplied."""
-        newest = checkpoints.versions(self._device)[-1:]
-        self.look()  # to the checkpoint at least
-        if newest and self.snapshot.version + VERSIONS_KEPT < newest[0] <= self.tail:
-            known = self.recent, self.tail, self.tail_hash, self.tail_time_us
-            self._begin()
-            if self.snapshot.version <= known[1]:
-                self.recent, self.tail, self.tail_hash, self.tail_time_us = known
+        known = self.recent, self.tail, self.tail_hash, self.tail_time_us
+        self._begin(after=self.snapshot.version + VERSIONS_KEPT // 2, upto=self.tail)
+        # What is remembered of the versions after the checkpoint is still true.
+        self.recent, self.tail, self.tail_hash, self.tail_time_us = known
 
     def _follow(self) -> bool:
         """Apply the records that there are; True when that has to begin anew."""

@@ -141,9 +141,9 @@ class TableState:
         return sum(v.count for vectors in self.deletes.values() for v in vectors)
 
     def after(
-        self, effect: Append | Delete | Rewrite, *, version: int, in_place: bool
+        self, effect: Append | Delete | Rewrite | AttachKeyRuns, *, version: int, in_place: bool
     ) -> TableState:
-        """Return the state after a change of the table's rows."""
+        """Return the state after a change of the table's rows, or of what is known of them."""
         match effect:
             case Append(_, groups):
                 return self.appended(groups, version=version, in_place=in_place)
@@ -151,6 +151,9 @@ class TableState:
                 return self.without(vectors, version=version)
             case Rewrite(_, removed, added):
                 return self.rewritten(removed, added, version=version)
+            case AttachKeyRuns(_, runs):
+                # Rows stay as they are, and with them the stamp of the last change.
+                return self.with_key_runs(runs)
 
     def appended(self, groups: Iterable[RowGroup], *, version: int, in_place: bool) -> TableState:
         """Return the state with row groups added and row ids given out."""
@@ -372,8 +375,6 @@ class Snapshot:
         schemas = list(self.schemas)
         tables = dict(self.tables)
         views = dict(self.views)
-        tags = dict(self.tags)
-        entries = dict(self.entries)
         for effect in effects:
             match effect:
                 case CreateSchema(name):
@@ -395,34 +396,23 @@ class Snapshot:
                     views[schema.lower(), name.lower()] = effect
                 case DropView(schema, name):
                     views.pop((schema.lower(), name.lower()), None)
-                case Append(table) | Delete(table) | Rewrite(table):
+                case Append(table) | Delete(table) | Rewrite(table) | AttachKeyRuns(table):
                     state = _known(tables, table)
                     tables[table] = state.after(effect, version=version, in_place=in_place)
-                case AttachKeyRuns(table, runs):
-                    # Rows stay as they are, and with them the stamp of the last change.
-                    tables[table] = _known(tables, table).with_key_runs(runs)
                 case CloneTable(definition, source, at):
                     then = _resolved(resolve, source, at)
                     tables[definition.id] = replace(then, definition=definition).at(version)
                 case RestoreTable(table, at):
                     then = _resolved(resolve, table, at)
                     tables[table] = _known(tables, table).restored(then, version=version)
-                case CreateTag(name, at):
-                    tags[name.lower()] = at
-                case DropTag(name):
-                    tags.pop(name.lower(), None)
-                case CatalogEntry():
-                    entries[effect.key] = effect
-                case DropEntry(kind, schema, name):
-                    entries.pop((kind, schema.lower(), name.lower()), None)
         names_changed = any(self._changes_names(e) for e in effects)
         return replace(
             self,
             schemas=tuple(schemas),
             tables=tables,
             views=views,
-            tags=tags,
-            entries=entries,
+            tags=_tags_after(self.tags, effects),
+            entries=_entries_after(self.entries, effects),
             catalog_version=version if names_changed else self.catalog_version,
             _names={} if names_changed else self._names,
         )
@@ -483,6 +473,30 @@ class Snapshot:
 
 Resolve = Callable[[str, int], TableState]
 """Finds a table by id at an earlier version; raises SnapshotGone or Corrupt."""
+
+
+def _tags_after(tags: Mapping[str, int], effects: Iterable[Effect]) -> Mapping[str, int]:
+    changed = dict(tags)
+    for effect in effects:
+        match effect:
+            case CreateTag(name, at):
+                changed[name.lower()] = at
+            case DropTag(name):
+                changed.pop(name.lower(), None)
+    return changed
+
+
+def _entries_after(
+    entries: Mapping[tuple[str, str, str], CatalogEntry], effects: Iterable[Effect]
+) -> Mapping[tuple[str, str, str], CatalogEntry]:
+    changed = dict(entries)
+    for effect in effects:
+        match effect:
+            case CatalogEntry():
+                changed[effect.key] = effect
+            case DropEntry(kind, schema, name):
+                changed.pop((kind, schema.lower(), name.lower()), None)
+    return changed
 
 
 def _resolved(resolve: Resolve | None, table: str, version: int) -> TableState:

@@ -202,7 +202,8 @@ def run_command(store: Path, numbers: tuple[int, ...], answers: bool, threads: i
 
 @tpch.command("demo")
 @_scale_option(0.1)
-@click.option("--rounds", type=click.IntRange(min=1), default=4, show_default=True)
+@click.option("--rounds", type=click.IntRange(min=1), default=4, show_default=True,
+              help="Counted passes, after two that warm.")  # fmt: skip
 @_cache_option
 @_threads_option
 @_keep_option
@@ -264,7 +265,8 @@ def _measure_options(command: _Command) -> _Command:
 
 @tpch.command("bench")
 @_scale_option(1.0)
-@click.option("--rounds", type=click.IntRange(min=1), default=6, show_default=True)
+@click.option("--rounds", type=click.IntRange(min=1), default=6, show_default=True,
+              help="Counted passes, after two that warm.")  # fmt: skip
 @click.option("--peers", is_flag=True, help="Add DuckDB on Parquet, Polars and DataFusion.")
 @click.option(
     "--output",
@@ -342,7 +344,8 @@ def bench_command(  # noqa: PLR0913 - one parameter per option
     "--only",
     help=f"Measurements to make, separated by commas: {', '.join(_MEASURES)}  [default: all]",
 )
-@click.option("--rounds", type=click.IntRange(min=1), default=6, show_default=True)
+@click.option("--rounds", type=click.IntRange(min=1), default=6, show_default=True,
+              help="Counted passes, after two that warm.")  # fmt: skip
 @_cache_option
 @_threads_option
 @_keep_option

@@ -57,12 +57,16 @@ class Column:
         type: SQL type text.
         nullable: False when NULL is refused.
         default: SQL text of its default value, None where there is none.
+        generated: SQL text that it is computed by, None where it is stored.
+        comment: What COMMENT ON says about it, or None.
     """
 
     name: str
     type: str
     nullable: bool
     default: str | None
+    generated: str | None = None
+    comment: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +128,20 @@ def find(cursor: Cursor, name: str, schema: str | None) -> Relation | None:
 def columns(cursor: Cursor, relation: Relation) -> list[Column]:
     """The columns of a relation, in their order."""
     definition = _definition(cursor, relation)
-    if definition is not None:
-        return [Column(c.name, c.type, c.nullable, c.default) for c in definition.columns]
-    rows = cursor.sql(f"DESCRIBE {relation.qualified}").fetchall()
-    return [Column(name, type_, null == "YES", default)
-            for name, type_, null, _, default, _ in rows]  # fmt: skip
+    if definition is None:
+        rows = cursor.sql(f"DESCRIBE {relation.qualified}").fetchall()
+        return [Column(name, type_, null == "YES", default)
+                for name, type_, null, _, default, _ in rows]  # fmt: skip
+    comments = _comments(cursor, relation)
+    found = [Column(c.name, c.type, c.nullable, c.default, None, comments.get(c.name.lower()))
+             for c in definition.columns]  # fmt: skip
+    for column in definition.generated:
+        comment = comments.get(column.name.lower())
+        found.insert(
+            column.place,
+            Column(column.name, column.type, True, None, column.expression, comment),
+        )
+    return found
 
 
 def constraints(cursor: Cursor, relation: Relation) -> list[Constraint]:
@@ -147,6 +160,20 @@ def constraints(cursor: Cursor, relation: Relation) -> list[Constraint]:
             for kind, name, names, expression in rows]  # fmt: skip
 
 
+def comment(cursor: Cursor, relation: Relation) -> str | None:
+    """What COMMENT ON says about a relation."""
+    return _comments(cursor, relation).get("")
+
+
+def sequences(cursor: Cursor, schema: str) -> list[str]:
+    """Names of the sequences in a schema."""
+    rows = cursor.sql(
+        f"SELECT sequence_name FROM duckdb_sequences() WHERE lower(schema_name) = "
+        f"lower({literal(schema)}) ORDER BY ALL"
+    ).fetchall()
+    return [str(row[0]) for row in rows]
+
+
 def view_text(cursor: Cursor, relation: Relation) -> str:
     """The statement that makes a view."""
     if relation.is_temporary:
@@ -158,6 +185,24 @@ def view_text(cursor: Cursor, relation: Relation) -> str:
     from ..statements.describe import schema_sql
 
     return schema_sql(cursor._session, relation.qualified)
+
+
+def _comments(cursor: Cursor, relation: Relation) -> dict[str, str]:
+    """Comments by folded column name; that of the relation itself by the empty name."""
+    function = "duckdb_views" if relation.kind == "view" else "duckdb_tables"
+    named = relation.kind if relation.kind == "view" else "table"
+    where = (
+        f"WHERE comment IS NOT NULL AND lower(schema_name) = lower({literal(relation.schema)}) "
+        f"AND lower({{}}_name) = lower({literal(relation.name)})"
+    )
+    entries = cursor._session.snapshot().entries
+    if not any(kind == "comment" for kind, _, _ in entries):
+        return {}  # looking at what the kernel is told of the store costs more than a glance
+    rows = cursor.sql(
+        f"SELECT '', comment FROM {function}() {where.format(named)} UNION ALL "
+        f"SELECT lower(column_name), comment FROM duckdb_columns() {where.format('table')}"
+    ).fetchall()
+    return dict(rows)
 
 
 def _temporary(cursor: Cursor) -> list[Relation]:

@@ -23,7 +23,13 @@ UNWELL_STATUS = 1
 
 _store = click.argument("store", nargs=-1, required=True)
 _format = click.option(
-    "--format", "-f", "format_name", type=click.Choice(("table", "json")), default="table"
+    "--format",
+    "-f",
+    "format_name",
+    type=click.Choice(("table", "json")),
+    default="table",
+    show_default=True,
+    help="For people, or for programs.",
 )
 _quiet = click.option("--quiet", "-q", is_flag=True, help="No progress bar and no summary.")
 

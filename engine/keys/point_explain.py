@@ -36,16 +36,19 @@ def explain_point_query(
     query, _ = point
     definition = query.definition
     state = snapshot.tables[definition.id]
-    facts = [f"by: {_described(query.key, definition)}"]
+    facts = ["Type: Index Scan", f"by: {_described(query.key, definition)}"]
     facts.append(f"keys: {max(len(term.items) for term in query.lookup)}")
     facts.append(f"columns: {', '.join(dict.fromkeys(c.name for c, _ in query.selected))}")
     if query.residual:
-        facts.append(f"filters: {', '.join(term.column.name for term in query.residual)}")
+        facts.append(f"Filters: {', '.join(term.column.name for term in query.residual)}")
+    given = parameters_by_key(parameters)
+    if query.parameters <= given.keys() and query.find(state, session.database.keys, given) is None:
+        return None
     title = f"KEY_LOOKUP {definition.schema}.{definition.name}"
     if not analyze:
         facts.append(f"row groups: at most {len(state.row_groups)}")
         return Node(title, tuple(facts))
-    done = measure(query, state, session.database.keys, parameters_by_key(parameters))
+    done = measure(query, state, session.database.keys, given)
     if done is None:
         return None
     facts.append(f"row groups: {done.row_groups} of {done.total}")

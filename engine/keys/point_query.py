@@ -98,9 +98,12 @@ class PointQuery:
             pa.array(v if len(v) == count else v * count if count else [], t.column.arrow_type)
             for v, t in zip(values, self.lookup, strict=True)
         ]
-        found = index.find(state, arrays)
-        if found.keys.size > ROWS_MAX:
+        # Counted first where values may repeat: a scan is cheaper for many rows.
+        if (
+            self.key not in self.definition.keys and index.expected(state, arrays) > ROWS_MAX
+        ) or count > ROWS_MAX:
             return None
+        found = index.find(state, arrays)
         if found.keys.size > 1:
             found = _in_order(found)
         for term, wanted in zip(self.residual, rest, strict=True):

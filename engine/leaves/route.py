@@ -178,9 +178,10 @@ class Route:
     def source(self, relation: Relation) -> LeafSource | None:
         """The streamed source of a relation, where it has one."""
         home = self.at(relation)
-        return home._sources.get(home._source_name(relation))
+        return home._sources.get(home.source_name(relation))
 
-    def _source_name(self, relation: Relation) -> str:
+    def source_name(self, relation: Relation) -> str:
+        """The kernel's name of a relation's streamed source."""
         match relation.kind:
             case RelationKind.SYSTEM:
                 return f"system_{relation.key}_{self.database}"
@@ -359,7 +360,7 @@ class Route:
             leaf = self._build_leaf(self.snapshot.tables[relation.key])
             self._make(f"CREATE VIEW {target} AS {self._union(leaf)}")
         elif relation.kind is RelationKind.SYSTEM:
-            name = self._source_name(relation)
+            name = self.source_name(relation)
             scannable = self.routing.system_source(relation.name, self.snapshot)
             self._sources[name] = LeafSource(scannable)
             self._make(f"CREATE VIEW {target} AS SELECT * FROM temp.main.{quote(name)}")
@@ -400,7 +401,7 @@ class Route:
 
     def _create_changes(self, relation: Relation, target: str) -> None:
         assert relation.version is not None
-        name = self._source_name(relation)
+        name = self.source_name(relation)
         changes = TableChanges(self.routing.store, relation.key, relation.since, relation.version)
         self._sources[name] = LeafSource(changes)
         listed = changes_select(changes.state)

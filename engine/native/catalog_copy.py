@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
+from ...sql.references import without_versions
 from ...sql.tokens import TokenStream, literal, quote
 from ..statements.shadow import INDEX_KINDS, render, render_index
 
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
     from ..kernel import Cursor
     from ..session import Session
 
-_ORDER = {"type": 0, "sequence": 1, "macro": 2, "table_macro": 2, "comment": 6}
+OWNER = "owner"
+"""Kind of the entry that tells what a sequence goes with: a table's id, or a name in quotes."""
+_ORDER = {"type": 0, "sequence": 1, "macro": 2, "table_macro": 2, OWNER: 6, "comment": 6}
 _TABLES, _VIEWS, _INDEXES = 3, 4, 5
 _TURNS_MAX = 8
 """How often what failed is tried again: objects may be needed by others that come later."""
@@ -98,9 +101,19 @@ class CatalogCopy:
             if words is None or view.name.lower() in words:
                 columns = f" ({', '.join(map(quote, view.columns))})" if view.columns else ""
                 named = f"{self.path(view.schema)}.{quote(view.name)}"
-                yield _VIEWS, view.search_schema, f"CREATE VIEW {named}{columns} AS {view.sql}"
+                # What it reads of the past has the same columns, as far as the catalog can tell.
+                body = without_versions(view.sql)
+                yield _VIEWS, view.search_schema, f"CREATE VIEW {named}{columns} AS {body}"
+        made = {state.definition.id: state for state in self.tables}
         for entry in self.snapshot.entries.values():
-            yield _ORDER[entry.kind], entry.schema, starting(entry)
+            if entry.kind != OWNER:
+                yield _ORDER[entry.kind], entry.schema, starting(entry)
+            elif entry.sql in made or entry.sql.startswith('"'):
+                sequence = f"{self.path(entry.schema)}.{quote(entry.name)}"
+                state = made.get(entry.sql)
+                owner = self.table(state) if state else f"{self.database}.{entry.sql}"
+                sql = f"ALTER SEQUENCE {sequence} OWNED BY {owner}"
+                yield _ORDER[entry.kind], entry.schema, sql
 
     # Reading back
 
@@ -169,7 +182,7 @@ def _inside(snapshot: Snapshot, words: Collection[str]) -> frozenset[str]:
     texts += [
         (entry.name.lower(), entry.sql)
         for entry in snapshot.entries.values()
-        if entry.kind in {"macro", "table_macro"}
+        if entry.kind in {"macro", "table_macro", OWNER}
     ]
     found, seen = set(words), set[str]()
     while fresh := [text for name, text in texts if name in found and text not in seen]:
@@ -189,6 +202,10 @@ def _tables_named(snapshot: Snapshot, words: Collection[str]) -> set[str]:
             texts = (c.default for c in state.definition.columns)
             if any(text and uses.search(text) for text in texts):
                 named.add(table)
+        owners = {
+            e.sql for e in snapshot.entries.values() if e.kind == OWNER and e.name.lower() in made
+        }
+        named |= owners & snapshot.tables.keys()
     for table, state in snapshot.tables.items():
         names = (c.name for c in state.definition.constraints if c.kind in INDEX_KINDS)
         if any(name and name.lower() in words for name in names):

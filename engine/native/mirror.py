@@ -19,6 +19,7 @@ from ...sql.provider import RelationKind
 from ...sql.tokens import literal, quote
 from ...storage.effects import Append
 from ..catalog import table_relation
+from ..keys.index_statements import attach_runs
 from ..leaves.row_order import LAST, row_places
 from ..leaves.table_leaf import row_ids
 from ..query import bind_text, open_route
@@ -256,7 +257,8 @@ class Mirror:
         named = f"{self._copy.table(state)} AS {quote(definition.name)}"
         groups = write.run(self._batches(f"SELECT {stored} FROM {named} ORDER BY rowid"))
         if groups:
-            change.transaction.add(verb, Append(definition.id, groups, keyed=keys.unique))
+            append = Append(definition.id, groups, keys.unique, keys.appended())
+            change.transaction.add(verb, append)
         verify_keys(change, definition, keys)
 
     def _write(self, verb: str, state: TableState) -> None:
@@ -295,6 +297,7 @@ class Mirror:
         transaction.delete(verb, definition.id, located.positions())
         if groups:
             transaction.add(verb, Append(definition.id, groups, keyed=bool(definition.keys)))
+            attach_runs(store, transaction, definition.id, definition.indexes)
 
     def rewritten(self, state: TableState, becomes: TableDefinition) -> tuple[RowGroup, ...]:
         """Write all rows anew under another definition."""
@@ -331,13 +334,16 @@ class Mirror:
         if not known:
             return
         rows = self._copy.cursor.execute(
-            "SELECT schema_name, sequence_name, last_value FROM duckdb_sequences() "
+            "SELECT schema_name, sequence_name, last_value, rtrim(sql, ';') "
+            "FROM duckdb_sequences() "
             f"WHERE database_name = {literal(self._copy.database)}"
         ).fetchall()
-        for schema, name, value in rows:
+        for schema, name, value, text in rows:
             entry = known["sequence", schema.lower(), name.lower()]
-            if value != entry.value:
-                self._change.transaction.add("NEXTVAL", replace(entry, value=value))
+            # After setval(…, false) there is no last value: the text tells where it starts.
+            sql = text if value is None else entry.sql
+            if (value, sql) != (entry.value, entry.sql):
+                self._change.transaction.add("NEXTVAL", replace(entry, sql=sql, value=value))
 
 
 def _integers(batch: pa.RecordBatch, index: int) -> npt.NDArray[np.int64]:

@@ -21,7 +21,7 @@ from ...storage.effects import (
     DropTable,
     DropView,
 )
-from .catalog_copy import CatalogCopy, catalog_copy
+from .catalog_copy import OWNER, CatalogCopy, catalog_copy
 
 if TYPE_CHECKING:
     from ...sql import statement as st
@@ -63,8 +63,36 @@ def change_catalog(change: Change, statement: st.CatalogChange) -> None:
                 raise
             session.primary().execute(sql)  # one of the session's own temporary ones
         effects = differences(copy, before, copy.inventory(), statement)
+    if statement.verb == "ALTER" and statement.kind == "SEQUENCE":
+        effects += _ownership(change, sql)
     if effects:
         transaction.add(f"{statement.verb} {statement.kind}", *effects)
+
+
+def _ownership(change: Change, sql: str) -> list[CatalogEntry]:
+    """What ALTER SEQUENCE … OWNED BY … says, once the kernel has found no fault in it."""
+    snapshot, schema = change.transaction.snapshot, change.session.schema
+    stream = TokenStream(sql)
+    stream.expect("ALTER", "SEQUENCE")
+    stream.accept("IF", "EXISTS")
+    sequence = stream.name()
+    if not stream.accept("OWNED", "BY"):
+        return []
+    places = sequence.parts[:-1] or (schema, "main")
+    keys = [("sequence", place.lower(), sequence.last.lower()) for place in places]
+    owned = next((snapshot.entries[key] for key in keys if key in snapshot.entries), None)
+    if owned is None:
+        return []  # IF EXISTS, or one of the session's own temporary ones
+    name = stream.name()
+    for place in name.parts[:-1] or (schema, "main"):
+        state, folded = snapshot.table(place, name.last), (place.lower(), name.last.lower())
+        if state is not None:
+            change.transaction.rely_on(state.definition.id)
+            return [CatalogEntry(OWNER, owned.schema, owned.name, state.definition.id)]
+        if snapshot.view(place, name.last) or ("sequence", *folded) in snapshot.entries:
+            owner = f"{quote(place)}.{quote(name.last)}"
+            return [CatalogEntry(OWNER, owned.schema, owned.name, owner)]
+    return []
 
 
 def drop_objects(change: Change, sql: str, operation: str) -> None:
@@ -128,7 +156,11 @@ def _dropped(snapshot: Snapshot, key: tuple[str, str, str]) -> list[Effect]:
         return [DropView(schema, name)]
     if kind == "schema":
         return [DropSchema(name)]
-    return [] if kind == "index" else [DropEntry(kind, schema, name)]
+    if kind == "index":
+        return []
+    owner = DropEntry(OWNER, schema, name)
+    owned = kind == "sequence" and (OWNER, schema.lower(), name.lower()) in snapshot.entries
+    return [DropEntry(kind, schema, name), *([owner] if owned else [])]
 
 
 def _with_labels(change: Change, sql: str) -> str:

@@ -103,7 +103,7 @@ class _Drawing:
         bar = self._in(tint, blocks) + " " * (self.bar_cells - len(blocks))
         rows = "" if node.rows is None else f"{node.rows:,} row{'' if node.rows == 1 else 's'}"
         if node.seconds is None:
-            return bar, f"about {rows}"
+            return bar, f"~{rows}"
         return bar, f"{node.seconds * 1e3:8.2f} ms {share:4.0%}  {rows}"
 
     def _in(self, style: str, text: str) -> str:
@@ -143,4 +143,4 @@ def _repeats(fact: str, *, measured: bool) -> bool:
     """Tell whether a fact says in words what stands beside the bar."""
     if measured:
         return fact.endswith(" ms") and " in " in fact
-    return fact.startswith("about ")
+    return fact.startswith("~")

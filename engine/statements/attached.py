@@ -67,6 +67,31 @@ def _mentioned(session: Session, sql: str) -> bool:
     )
 
 
+def is_kernels_own(session: Session, statement: st.Statement) -> bool:
+    """Tell whether a statement is about what the kernel alone holds.
+
+    That is the session's temporary relations, and attached databases.
+
+    Raises:
+        Unsupported: A transaction of the store is open that it could take no part in.
+    """
+    if concerns(session, statement):
+        require_no_transaction(session)
+        return True
+    match statement:
+        case st.Insert() | st.Update() | st.Delete() | st.CopyFrom():
+            return session.is_temporary(statement.target)
+        case st.Native():
+            return any(session.is_temporary(name) for name in statement.targets)
+        case st.Drop():
+            return any(session.is_temporary(name) for name in statement.names)
+        case st.Alter(name=name) | st.CreateIndex(table=name):
+            return session.is_temporary(name)
+        case st.CatalogChange():
+            return names_temporary(session, statement.sql)
+    return False
+
+
 def names_temporary(session: Session, sql: str) -> bool:
     """Tell whether a text names one of the session's temporary relations."""
     return bool(session.temporary) and any(

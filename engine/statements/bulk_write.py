@@ -104,7 +104,7 @@ class BulkWrite:
             arrays = batch.columns[: len(full.names)]
             self._check(batch, len(full.names))
             stored = pa.RecordBatch.from_arrays(
-                [_stored(a, f) for a, f in zip(arrays, full, strict=True)], schema=full
+                [as_stored(a, f.type) for a, f in zip(arrays, full, strict=True)], schema=full
             )
             self._refuse_nulls(stored)
             if self.keys is not None:
@@ -129,9 +129,18 @@ class BulkWrite:
                 )
 
 
-def _stored(array: pa.Array, field_: pa.Field) -> pa.Array:
-    """An array in its stored type: the kernel labels zoned timestamps with the session's zone."""
-    return array if array.type.equals(field_.type) else array.cast(field_.type)
+def as_stored(array: pa.Array, stored: pa.DataType) -> pa.Array:
+    """An array from the kernel in its stored type.
+
+    The kernel labels zoned timestamps with the session's zone, and fields of structs as the value
+    spelled them. Fields are taken by place: a cast would look for them by their exact spelling.
+    """
+    if array.type.equals(stored):
+        return array
+    if pa.types.is_nested(stored):
+        with suppress(pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            return array.view(stored)
+    return array.cast(stored)
 
 
 @dataclass(slots=True)

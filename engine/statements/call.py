@@ -154,6 +154,7 @@ def _reclaim(session: Session, given: Mapping[str, object]) -> Answer:
         raise InvalidRequest("reclaim cannot keep less than nothing")
     # Routes of the past that nobody uses would outlive the pages they stand on.
     database.router.invalidate()
+    database.keys.release()
     database.store.pins.settle()
     report = database.store.reclaim(keep_us=keep // timedelta(microseconds=1))
     return {field.name: getattr(report, field.name) for field in fields(report)}

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
+import duckdb
 import pyarrow as pa
 
 from ...errors import InvalidRequest, UnknownName
 from ...sql.column_types import column_type
 from ...sql.names import close_matches
-from ...sql.tokens import quote
+from ...sql.tokens import TokenStream, quote
 from ..query import OpenRoute, bind_text, from_table, open_route
 from ..result import BATCH_ROWS
 from .key_check import NEW_KEYS
@@ -166,6 +169,7 @@ def returned(
     alias: str | None = None,
 ) -> Result:
     """Answer RETURNING from stored rows; the statement may have given the table another name."""
+    check_returning(returning)
     width = len(definition.columns)
     if kept:
         table = pa.Table.from_batches(kept).select(range(width))
@@ -178,6 +182,36 @@ def returned(
     plain = Change(change.session, change.transaction, None, change.frame)
     # Run before the statement ends: what cannot be answered must not have happened.
     return collected(plain, f"SELECT {returning} FROM {source}", table)
+
+
+def check_returning(returning: str) -> None:
+    """Refuse what RETURNING cannot have: it answers row by row, from that row alone.
+
+    Raises:
+        InvalidRequest: There is an aggregate or a subquery.
+    """
+    stream = TokenStream(returning)
+    words = [stream.word(ahead).lower() for ahead in range(len(stream.tokens))]
+    if "select" in words or ("(", "from") in pairwise(words):
+        raise InvalidRequest("SUBQUERY is not supported in RETURNING")
+    called = {name for name, bracket in pairwise(words) if bracket == "("}
+    refused = called and called & _aggregates()
+    if refused:
+        raise InvalidRequest(
+            "Aggregate functions are not supported in RETURNING",
+            hint=f"leave out {min(refused)}()",
+        )
+
+
+@lru_cache(maxsize=1)
+def _aggregates() -> frozenset[str]:
+    """Names that only aggregate functions have."""
+    with duckdb.connect() as kernel:
+        found = kernel.execute(
+            "SELECT function_name FROM duckdb_functions() "
+            "GROUP BY ALL HAVING bool_and(function_type = 'aggregate')"
+        ).fetchall()
+    return frozenset(row[0] for row in found)
 
 
 def collected(change: Change, sql: str, kept: pa.Table | None = None) -> Result:

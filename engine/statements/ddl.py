@@ -40,7 +40,7 @@ from ..native.mirror import alter_rows
 from ..native.objects import Inventory, differences, without_store
 from ..query import bind_text, open_route
 from ..time_travel import require_lasting, splice
-from .bulk_write import BulkWrite
+from .bulk_write import BulkWrite, as_stored
 from .change import Change, checks_of, default_of, find_column, verify_keys
 from .insert import RowSource, insert_query
 from .key_check import KeyCheck
@@ -199,7 +199,7 @@ def _definition_of_body(
     """Definition of a table from its list of columns and constraints."""
     table_id, schema, name = identity
     body = without_store(statement.body, session.database.name, snapshot)
-    with catalog_copy(session, snapshot, schema, _words(f'{statement.body} "{name}"')) as copy:
+    with catalog_copy(session, snapshot, schema, _words(f"{statement.body} {quote(name)}")) as copy:
         replaced = "OR REPLACE " if statement.or_replace else ""
         target = f"{copy.path(schema)}.{quote(name)}"
         copy.cursor.execute(f"CREATE {replaced}TABLE {target} {body}")
@@ -326,7 +326,7 @@ def _rename_table(session: Session, transaction: Transaction, state: TableState,
     old = state.definition
     snapshot = transaction.snapshot
     # The kernel knows what depends on the table's name.
-    with catalog_copy(session, snapshot, old.schema, _words(f'"{old.name}"')) as copy:
+    with catalog_copy(session, snapshot, old.schema, _words(quote(old.name))) as copy:
         copy.cursor.execute(f"ALTER TABLE {copy.table(state)} RENAME TO {quote(name)}")
     if name.lower() != old.name.lower():
         make_room(transaction.snapshot, (old.schema, name), "table")
@@ -346,7 +346,7 @@ def _alter_columns(
 ) -> None:
     """Let the kernel alter an empty copy, and take over the difference."""
     old, snapshot = state.definition, transaction.snapshot
-    words = _words(f'{action} "{old.name}"')
+    words = _words(f"{action} {quote(old.name)}")
     with catalog_copy(session, snapshot, old.schema, words) as copy:
         before = read_table(copy.cursor, copy.database, old.schema, old.name)
         others = copy.inventory() if snapshot.entries else {}
@@ -472,12 +472,13 @@ def _initial(cursor: Cursor, column: Column) -> bytes | None:
     stored = column_type(column.type, collation=column.collation)
     value = f"CAST(({column.default}) AS {column.type})"
     relation = cursor.sql(f"SELECT {stored.to_storage('v')} AS v FROM (SELECT {value} AS v)")
-    table = relation.to_arrow_table().cast(pa.schema([pa.field("v", column.arrow_type)]))
-    if table.column(0).null_count:
+    initial = as_stored(relation.to_arrow_table().column(0).chunk(0), column.arrow_type)
+    if initial.null_count:
         return None
+    batch = pa.record_batch({"v": initial})
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
+    with pa.ipc.new_stream(sink, batch.schema) as writer:
+        writer.write_batch(batch)
     return bytes(sink.getvalue())
 
 

@@ -52,7 +52,7 @@ def explain(
     """Run EXPLAIN or EXPLAIN ANALYZE."""
     inner = classify(statement.sql)
     if not isinstance(inner, st.Query) and not statement.analyze:
-        return _of_change(session, statement.sql)
+        return _of_change(session, statement)
     if not isinstance(inner, st.Query):
         raise Unsupported(
             "EXPLAIN of a statement that writes is not supported",
@@ -64,7 +64,7 @@ def explain(
     logical = bind_text(session, sql, snapshot)
     lookup = explain_point_query(session, sql, snapshot, parameters, analyze=statement.analyze)
     if lookup is not None:
-        return _drawn(session, lookup, analyzed=statement.analyze)
+        return _of_lookup(session, lookup, statement)
     opened = open_route(session, logical, frame, snapshot)
     drained = False
     try:
@@ -81,29 +81,41 @@ def explain(
             elapsed_ms = (time.perf_counter() - begun) * 1e3
         drained = True
         given = parameters_by_key(parameters)
-        reader = _PlanReader(opened.route, logical, snapshot, given, elapsed_ms)
-        plan = reader.read(json.loads(rows[0][1]))
+        kinds, plans, texts = [], [], []
+        for kind, text in rows:  # several with explain_output = 'all'
+            reader = _PlanReader(opened.route, logical, snapshot, given, elapsed_ms)
+            raw = json.loads(text)
+            kinds.append(kind)
+            plans.append(reader.read(raw))
+            texts.append(reader.as_json(raw) if statement.json else draw(plans[-1], width=100))
     finally:
         opened.close(drained=drained)
-    return _drawn(session, plan, analyzed=statement.analyze)
+    return _answer(session, kinds, texts, plans[-1])
 
 
-def _drawn(session: Session, plan: Node, *, analyzed: bool) -> Result:
-    """A plan as the rows that EXPLAIN gives."""
-    kind = "analyzed_plan" if analyzed else "physical_plan"
-    table = pa.table({"explain_key": [kind], "explain_value": [draw(plan, width=100)]})
+def _answer(session: Session, kinds: list[str], texts: list[str], plan: Node) -> Result:
+    """The rows that EXPLAIN gives."""
+    table = pa.table({"explain_key": kinds, "explain_value": texts})
     result = from_table(session, table)
     result.plan = plan
     return result
 
 
-def _of_change(session: Session, sql: str) -> Result:
+def _of_lookup(session: Session, plan: Node, statement: st.Explain) -> Result:
+    """A lookup by key, of which the kernel knows nothing."""
+    kind = "analyzed_plan" if statement.analyze else "physical_plan"
+    text = json.dumps([_plain(plan)], indent=4) if statement.json else draw(plan, width=100)
+    return _answer(session, [kind], [text], plan)
+
+
+def _of_change(session: Session, statement: st.Explain) -> Result:
     """EXPLAIN of a statement that changes something: the kernel's plan over empty tables."""
     snapshot = session.snapshot()
-    plain = without_store(sql, session.database.name, snapshot)
+    plain = without_store(statement.sql, session.database.name, snapshot)
     words = frozenset(str(token.text).lower() for token in tokenize(plain))
+    options = "(FORMAT json) " if statement.json else ""
     with catalog_copy(session, snapshot, session.schema, words) as copy:
-        rows = copy.cursor.execute(f"EXPLAIN {plain}").fetchall()
+        rows = copy.cursor.execute(f"EXPLAIN {options}{plain}").fetchall()
     keys, values = [row[0] for row in rows], [row[1] for row in rows]
     return from_table(session, pa.table({"explain_key": keys, "explain_value": values}))
 
@@ -129,24 +141,51 @@ class _PlanReader:
         roots = [self._node(n) for n in plan]
         return roots[0] if len(roots) == 1 else Node("PLAN", (), tuple(roots))
 
+    def as_json(self, plan: Any) -> str:
+        """The kernel's JSON, with the operators that read our leaves in our words."""
+        self.streamed.clear()
+        return json.dumps(self._replaced(plan), indent=4)
+
+    def _replaced(self, raw: Any) -> Any:
+        if isinstance(raw, list):
+            return [self._replaced(item) for item in raw]
+        if not isinstance(raw, dict):
+            return raw
+        leaf = None if "extra_info" not in raw else self._leaf_of(raw["extra_info"] or {})
+        if leaf is not None:
+            told = _plain(self._leaf(raw, *leaf))
+            rows = {k: v for k, v in raw["extra_info"].items() if k == "Estimated Cardinality"}
+            return {**raw, "name": told["name"], "extra_info": {**told["extra_info"], **rows}}
+        # Below the outermost object of EXPLAIN ANALYZE, only operators hold operators.
+        return {
+            key: self._replaced(value) if key in {"operator", "children"} else value
+            for key, value in raw.items()
+        }
+
+    def _leaf(self, raw: dict[str, Any], title: str, facts: tuple[str, ...]) -> Node:
+        info = raw.get("extra_info") or {}
+        pushed = tuple(
+            f"{kind}: {self._named(_one_line(info[kind]), title)}"
+            for kind in ("Filters", "Dynamic Filters")
+            if info.get(kind)
+        )
+        children = tuple(self._node(child) for child in raw.get("children") or [])
+        known = (*facts, *pushed, *_estimate(info), *_measured(raw))
+        return Node(title, known, children, *_cost(raw))
+
     def _node(self, raw: dict[str, Any]) -> Node:
         info = raw.get("extra_info") or {}
         name = str(raw.get("name") or raw.get("type") or "OPERATOR")
-        children = tuple(self._node(child) for child in raw.get("children") or [])
-        measured = tuple(_measured(raw))
         leaf = self._leaf_of(info)
         if leaf is not None:
-            title, facts = leaf
-            pushed = info.get("Filters")
-            if pushed:
-                facts += (f"filters: {self._named(_one_line(pushed), title)}",)
-            return Node(title, (*facts, *_estimate(info), *measured), children, *_cost(raw))
+            return self._leaf(raw, *leaf)
+        children = tuple(self._node(child) for child in raw.get("children") or [])
         facts = tuple(
             f"{key}: {_one_line(value)}"
             for key, value in info.items()
             if key not in {"Estimated Cardinality", "Type"} and value not in ("", [], None)
         )
-        return Node(name, (*facts, *_estimate(info), *measured), children, *_cost(raw))
+        return Node(name, (*facts, *_estimate(info), *_measured(raw)), children, *_cost(raw))
 
     def _leaf_of(self, info: dict[str, Any]) -> tuple[str, tuple[str, ...]] | None:
         """Title and facts when a node scans one of our leaves."""
@@ -178,7 +217,7 @@ class _PlanReader:
         It is told by its row count and columns; two leaves alike in both are told apart by the
         order in which they are read.
         """
-        estimate = int(info.get("Estimated Cardinality") or 0)
+        estimate = info.get("Estimated Cardinality")
         asked = {
             name.strip().strip('"') for name in _one_line(info.get("Projections", "")).split(",")
         }
@@ -186,7 +225,7 @@ class _PlanReader:
             source = self.route.source(leaf.relation)
             if source is None or leaf.relation.identity in self.streamed:
                 continue
-            if max(1, source.rows()) != max(1, estimate):
+            if estimate is not None and max(1, source.rows()) != max(1, int(estimate)):
                 continue
             if not asked - {""} <= set(source.obj.schema().names):
                 continue
@@ -215,6 +254,15 @@ class _PlanReader:
             *_pushed(leaf),
         )
         return _title(leaf), facts
+
+
+def _plain(node: Node) -> dict[str, Any]:
+    """A node as the kernel writes its own in JSON."""
+    return {
+        "name": node.title,
+        "children": [_plain(child) for child in node.children],
+        "extra_info": dict(fact.split(": ", 1) for fact in node.facts if ": " in fact),
+    }
 
 
 def _renamed(text: str, names: dict[str, str]) -> str:
@@ -252,7 +300,7 @@ def _pushed(leaf: Leaf) -> tuple[str, ...]:
 
 def _estimate(info: dict[str, Any]) -> tuple[str, ...]:
     estimate = info.get("Estimated Cardinality")
-    return () if estimate is None else (f"about {_rows(int(estimate))}",)
+    return () if estimate is None else (f"~{_rows(int(estimate))}",)
 
 
 def _rows(count: int) -> str:

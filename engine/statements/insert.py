@@ -56,9 +56,10 @@ def insert_fast(change: Change, plan: Plan, rows: Sequence[object]) -> Result | 
     else:
         groups = RowGroupWriter(store, transaction, columns).write([batch])
     keys = KeyCheck(state)
-    append = Append(fast.definition.id, groups, keyed=keys.unique)
     if keys.needed:
         keys.observe(batch)
+    append = Append(fast.definition.id, groups, keys.unique, keys.appended())
+    if keys.needed:
         transaction.add("INSERT", append)
         verify_keys(change, state.definition, keys)
     elif change.session.in_transaction:
@@ -179,7 +180,8 @@ def insert_query(
     finally:
         opened.close(drained=drained)
     if groups:
-        change.transaction.add(operation, Append(definition.id, groups, keyed=keys.unique))
+        append = Append(definition.id, groups, keys.unique, keys.appended())
+        change.transaction.add(operation, append)
     verify_keys(change, definition, keys)
     if returning is not None:
         return returned(change, definition, kept, returning)

@@ -19,7 +19,7 @@ import pyarrow as pa
 from ...errors import ConstraintViolation
 from ...sql.column_types import column_type
 from ...sql.tokens import quote
-from ...storage.effects import AttachKeyRuns
+from ...storage.effects import AppendedKeys, AttachKeyRuns
 from ...storage.keys.codes import equal_keys
 from ...storage.keys.key_index import read_rows
 from ...storage.keys.run_builder import RunBuilder
@@ -39,6 +39,9 @@ PROBE_ROWS_MAX = 1_000_000
 
 NEW_KEYS = "new_keys_5f1c0e7a9b3d4c21"
 """Name under which a probe finds the new keys: one that no user's table has."""
+
+TOLD_ROWS_MAX = 512
+"""Rows up to which a commit record tells the keys of what it appends: 8 bytes each."""
 
 _CODES_MAX = 1 << 20
 """Codes that are searched at once."""
@@ -108,6 +111,25 @@ class KeyCheck:
     def unique(self) -> bool:
         """True when the rows' keys are checked."""
         return any(watched.checked for watched in self._watched)
+
+    def appended(self) -> tuple[AppendedKeys, ...]:
+        """The keys of the rows, where they are few: others then see that theirs differ.
+
+        Every unique key is told, or none is.
+        """
+        if self._rows > TOLD_ROWS_MAX:
+            return ()
+        told: dict[tuple[int, ...], AppendedKeys] = {}
+        for watched in self._watched:
+            if watched.constraint not in self._definition.keys:
+                continue
+            if watched.builder is None:
+                return ()
+            found = watched.builder.codes()
+            codes = found.codes if found.valid is None else found.codes[found.valid]
+            columns = watched.constraint.columns
+            told[columns] = AppendedKeys(columns, codes.astype("<u8").tobytes())
+        return tuple(told.values())
 
     def use(self, executor: Executor) -> None:
         """Compute the codes of long batches in other threads."""

@@ -21,6 +21,7 @@ from ..result import Result
 from .bulk_write import BulkWrite
 from .change import (
     cast_to,
+    check_returning,
     checks_of,
     collected,
     default_of,
@@ -120,6 +121,7 @@ def delete(change: Change, statement: st.Delete) -> Result:
     search = Search.of(state, statement)
     answer: Result | None = None
     if statement.returning is not None:
+        check_returning(statement.returning)
         answer = collected(change, search.query(statement.returning, search.named))
     if statement.condition is None and statement.sources is None:
         positions = _all_positions(change, state)
@@ -172,7 +174,8 @@ def update(change: Change, statement: st.Update) -> Result:
     change.transaction.delete("UPDATE", definition.id, located.positions())
     if groups:
         keyed = bool(changed & key_columns(definition))
-        change.transaction.add("UPDATE", Append(definition.id, groups, keyed=keyed))
+        append = Append(definition.id, groups, keyed, keys.appended() if keyed else ())
+        change.transaction.add("UPDATE", append)
     verify_keys(change, definition, keys)
     if statement.returning is not None:
         return returned(change, definition, kept, statement.returning, statement.alias)

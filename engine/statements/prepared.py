@@ -7,6 +7,7 @@ a change of the catalog in between means what it means there too.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from sqlglot.tokenizer_core import TokenType
@@ -20,9 +21,10 @@ from ..query import make_plan
 from ..result import Result
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from ..session import Session
+
+USUAL = {type(None), list, tuple, dict}
+"""Usual types of parameters, which need no closer look."""
 
 
 def prepare(session: Session, statement: st.Prepare) -> Result:
@@ -140,17 +142,18 @@ def parameters(sql: str) -> list[tuple[str, int, int]]:
 
 
 def deallocate(session: Session, statement: st.Deallocate) -> Result:
-    """Forget one prepared statement, or all.
-
-    Raises:
-        UnknownName: Nothing was prepared under the name.
-    """
+    """Forget one prepared statement, if there is one, or all."""
     if statement.name is None:
         session.prepared.clear()
-    elif session.prepared.pop(statement.name, None) is None:
-        raise UnknownName(
-            f'there is no prepared statement "{statement.name}"',
-            name=statement.name,
-            suggestions=close_matches(statement.name, list(session.prepared)),
-        )
+    else:
+        session.prepared.pop(statement.name, None)
     return Result(None)
+
+
+def refuse_parameters(parameters: object) -> None:
+    """Refuse what is neither a sequence nor a mapping; a text is not meant as its letters."""
+    if isinstance(parameters, str | bytes) or not isinstance(parameters, Sequence | Mapping):
+        raise InvalidRequest(
+            f"parameters cannot be a {type(parameters).__name__}",
+            hint="pass a list for ? and $1, a dictionary for $name",
+        )

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class SettingsRelation(Computed):
-    """One row a setting."""
+    """One row a setting, with the value that holds for the connection that asks."""
 
     name: ClassVar[str] = "settings"
     schema: ClassVar[pa.Schema] = pa.schema(

@@ -13,10 +13,9 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from ..row_group_run import read_run
@@ -25,6 +24,8 @@ from .codes import Codes, equal_keys, is_codable, is_exact, key_codes, signature
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import numpy.typing as npt
 
     from ..delete_vector import Positions
     from ..effects import Column, RowGroup, TableDefinition
@@ -200,9 +201,10 @@ class KeyIndex:
 
         The same as ``find`` for a key of one whole number, without a detour through arrays.
         """
-        runs, _, order = self._at(state)
-        if self._tail.levels or not self.exact:
-            return None
+        runs, _, order, tail = self._at(state)
+        with self._lock:
+            if tail.levels or not self.exact:
+                return None
         length = len(state.row_groups)
         groups, positions = [], []
         for run in runs:
@@ -238,7 +240,7 @@ class KeyIndex:
         Returns:
             The rows, and for each whether its code is the one that was searched.
         """
-        runs, covered, order = self._at(state)
+        runs, covered, order, tail = self._at(state)
         length = len(state.row_groups)
         low, high = (int(codes.min()), int(codes.max())) if codes.size else (1, 0)
         keys, groups, positions, proven = [], [], [], []
@@ -260,9 +262,9 @@ class KeyIndex:
                 ordinal, position = run.place(row)
                 note(index, order.of_run(run)[ordinal], position, exact=run.exact)
         with self._lock:
-            index, place = self._tail.search(codes)
+            index, place = tail.search(codes)
             if index.size:
-                names = [self._tail.groups[o] for o in (place >> _POSITION_BITS).tolist()]
+                names = [tail.groups[o] for o in (place >> _POSITION_BITS).tolist()]
                 where = [-1 if n in covered else order.index.get(n, -1) for n in names]
                 position = place & ((1 << _POSITION_BITS) - 1)
                 note(index, np.array(where, dtype=np.int64), position, exact=True)
@@ -277,14 +279,14 @@ class KeyIndex:
         """Indices of codes that the table may have; cheap for very many codes."""
         if codes.size <= _FEW_CODES:
             return np.arange(codes.size, dtype=np.int64)
-        runs, _, _ = self._at(state)
+        runs, _, _, tail = self._at(state)
         low, high = int(codes.min()), int(codes.max())
         maybe = np.zeros(codes.size, dtype=bool)
         for run in runs:
             if run.may_hold(low, high):
                 maybe |= run.matches(codes, self._store.pages)
         with self._lock:
-            for known, _ in self._tail.levels:
+            for known, _ in tail.levels:
                 at = np.minimum(known.searchsorted(codes), known.size - 1)
                 maybe |= known[at] == codes
         return np.flatnonzero(maybe)
@@ -304,8 +306,21 @@ class KeyIndex:
                 live[mine[gone]] = False
         return live
 
-    def _at(self, state: TableState) -> tuple[tuple[KeyRun, ...], frozenset[str], _Order]:
-        """The runs of a snapshot, the row groups that they cover, and its row groups' order."""
+    def expected(self, state: TableState, keys: Sequence[pa.Array]) -> int:
+        """About how many rows ``find`` would find: deleted ones and false ones count as well."""
+        codes = key_codes(keys).codes
+        runs, _, _, tail = self._at(state)
+        total = sum(run.count(codes, self._store.pages) for run in runs)
+        with self._lock:
+            return total + tail.search(codes)[0].size
+
+    def _at(self, state: TableState) -> tuple[tuple[KeyRun, ...], frozenset[str], _Order, _Tail]:
+        """What searches a snapshot.
+
+        Returns:
+            Its runs, the row groups that they cover, the order of its row groups, and a tail that
+            has the others; only under the lock, as it grows.
+        """
         with self._lock:
             known, runs, covered = self._runs
             if known is not state.key_runs:
@@ -328,7 +343,7 @@ class KeyIndex:
                 order.of_runs.clear()
             if order.tailed < length:
                 self._extend(state, order, covered)
-            return runs, covered, order
+            return runs, covered, order, self._tail
 
     def _extend(self, state: TableState, order: _Order, covered: frozenset[str]) -> None:
         """Take up row groups that neither a run nor the tail has."""
@@ -336,7 +351,10 @@ class KeyIndex:
         known = self._tail.known
         new = [g for g in groups if g.id not in covered and g.id not in known]
         if len(known) - (len(groups) if order.tailed == 0 else 0) > _TAIL_SLACK + 2 * order.seen:
+            # Others that search keep the old one; what it had is taken up anew where it is needed.
             self._tail = _Tail()
+            for other in self._orders.values():
+                other.tailed = 0
             new = [g for g in order.shared[: order.seen] if g.id not in covered]
         if new:
             tables = read_run(self._store, state.definition, new, self._columns)
@@ -390,30 +408,18 @@ def read_rows(
     bounds = [*first.tolist(), groups.size]
     back = np.empty(order.size, dtype=np.int64)
     back[order] = np.arange(order.size)
-    pieces: list[list[pa.Array]] = [[] for _ in columns]
+    pieces: list[list[Any]] = [[] for _ in columns]
     for number, group_index in enumerate(several.tolist()):
         group = row_groups[group_index]
         taken = positions[order[bounds[number] : bounds[number + 1]]]
         for piece, column in zip(pieces, columns, strict=True):
-            piece.append(_taken(chunks.column(definition, group, column), taken))
+            piece.append(chunks.taken(definition, group, column, taken))
     sorted_already = bool((order[1:] > order[:-1]).all())
     joined = [_joined(piece, c.arrow_type) for piece, c in zip(pieces, columns, strict=True)]
     return joined if sorted_already else [array.take(pa.array(back)) for array in joined]
 
 
-_Values = pa.Array | npt.NDArray[np.generic]
-
-
-def _taken(column: pa.Array, positions: Integers) -> _Values:
-    """Values at some positions; plain numbers by numpy, which has a third of Arrow's overhead."""
-    type_ = column.type
-    if (pa.types.is_integer(type_) or pa.types.is_floating(type_)) and not column.null_count:
-        values: npt.NDArray[np.generic] = column.to_numpy(zero_copy_only=False)
-        return values[positions]
-    return column.take(pa.array(positions))
-
-
-def _joined(pieces: Sequence[_Values], type_: pa.DataType) -> pa.Array:
+def _joined(pieces: Sequence[Any], type_: pa.DataType) -> pa.Array:
     if all(isinstance(piece, np.ndarray) for piece in pieces):
         return pa.array(np.concatenate(pieces), type_)
     arrays = [pa.array(p, type_) if isinstance(p, np.ndarray) else p for p in pieces]
@@ -467,12 +473,12 @@ class KeyIndexes:
             self._recent[name[:2]] = (state.definition, index)
             return index
 
-    def clear(self) -> None:
-        """Forget what was read."""
-        with self._lock:
-            self._indexes.clear()
-            self._recent.clear()
+    def release(self) -> None:
+        """Let go of everything mapped: room beside it is given back only where nobody looks."""
         self.chunks.clear()
+        for state in self._store.head.snapshot.tables.values():
+            for run in state.key_runs:
+                run.release()
 
 
 def has_codes(columns: Sequence[Column]) -> bool:

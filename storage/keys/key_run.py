@@ -86,14 +86,19 @@ class KeyRun:
         Raises:
             Corrupt: The page is damaged.
         """
-        if self._words is None:
+        words = self._words  # another thread may let go of it meanwhile
+        if words is None:
             if self.page is None:
                 raise Corrupt("a key run has no page")
             payload = pages.get(self.page, PageKind.KEY_RUN)
             if len(payload) != 8 * self.entries:
                 raise Corrupt(f"a key run has {len(payload)} bytes for {self.entries} entries")
-            self._words = np.frombuffer(payload, dtype="<u8")
-        return self._words
+            words = self._words = np.frombuffer(payload, dtype="<u8")
+        return words
+
+    def release(self) -> None:
+        """Let go of the mapped page; the next search maps it again."""
+        self._words = None
 
     def may_hold(self, low: int, high: int) -> bool:
         """Tell whether a code between two others may be in the run."""
@@ -131,6 +136,16 @@ class KeyRun:
         if rows.size and int(rows.max()) >= sum(self.rows):
             raise Corrupt("a key run names a row that its row groups do not have")
         return inside[index], rows
+
+    def count(self, codes: Codes, pages: PageStore) -> int:
+        """Number of rows that ``search`` would find."""
+        inside = codes[(codes >= np.uint64(self.low)) & (codes <= np.uint64(self.high))]
+        if self.form == DENSE or not inside.size:
+            return int(inside.size)
+        words = self.words(pages)
+        low, high = (inside, inside) if self.form == ORDERED else self.bounds(inside)
+        first = words.searchsorted(low, side="left")
+        return int((words.searchsorted(high, side="right") - first).sum())
 
     def rows_of(self, code: int, pages: PageStore) -> list[int]:
         """The rows of one code, for an exact run; see ``search``."""

@@ -14,6 +14,7 @@ from ...errors import Corrupt
 from ..effects import (
     AlterTable,
     Append,
+    AppendedKeys,
     AttachKeyRuns,
     CatalogEntry,
     CloneTable,
@@ -197,8 +198,10 @@ def to_wire(effect: Effect) -> Wire:
             return ["create_view", schema, name, sql, list(columns), search_schema]
         case DropView(schema, name):
             return ["drop_view", schema, name]
-        case Append(table, row_groups, keyed):
-            return ["append", table, [row_group_to_wire(g) for g in row_groups], keyed]
+        case Append(table, row_groups, keyed, keys):
+            appended = [row_group_to_wire(g) for g in row_groups]
+            told = [[list(key.columns), key.codes] for key in keys]
+            return ["append", table, appended, keyed, told]
         case Delete(table, vectors):
             return ["delete", table, [[g, *vector_to_wire(v)] for g, v in vectors.items()]]
         case Rewrite(table, removed, added):
@@ -241,8 +244,9 @@ def from_wire(wire: Any) -> Effect:
                 return View(schema, name, sql, tuple(columns), search_schema)
             case ["drop_view", schema, name, *_]:
                 return DropView(schema, name)
-            case ["append", table, groups, keyed, *_]:
-                return Append(table, tuple(row_group_from_wire(g) for g in groups), keyed)
+            case ["append", table, groups, keyed, *rest]:
+                told = tuple(AppendedKeys(tuple(k[0]), k[1]) for k in (rest[0] if rest else ()))
+                return Append(table, tuple(row_group_from_wire(g) for g in groups), keyed, told)
             case ["delete", table, vectors, *_]:
                 return Delete(table, {v[0]: vector_from_wire(v[1:]) for v in vectors})
             case ["rewrite", table, removed, added, *_]:

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 DEPTH_MAX = 3
 SUBQUERY_DEPTH_MAX = 1
 """How deep in an expression a subquery may stand."""
-_COMPARISONS = ("=", "<>", "<", "<=", ">", ">=", "IS DISTINCT FROM", "IS NOT DISTINCT FROM")
+_COMPARISONS = ("=", "<>", "<>", "<", "<", "<=", "<=", ">", ">", ">=", ">=", "IS DISTINCT FROM",
+                "IS DISTINCT FROM", "IS NOT DISTINCT FROM")  # fmt: skip
 _ORDERED = ("int", "decimal", "text", "date", "timestamp", "uuid", "enum", "real", "blob", "time",
             "timestamptz", "interval", "list", "struct", "texts", "huge", "bool", "bit", "timetz",
             "array", "structs")  # fmt: skip

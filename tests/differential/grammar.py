@@ -34,6 +34,12 @@ class Production:
     make: Callable[..., Any]
 
 
+CLAUSES: Final = (
+    "parameters", "QUALIFY", "named window", "set operation by name", "RETURNING",
+)  # fmt: skip
+"""What a production may add; counted like one."""
+TRANSACTIONS: Final = ("transaction", "SAVEPOINT", "ROLLBACK TO", "failure in a transaction")
+"""What happens between statements; counted like a production."""
 GRAMMAR: Final[dict[str, list[Production]]] = {}
 
 
@@ -184,5 +190,6 @@ class Maker:
 
 
 def features() -> list[str]:
-    """The names of all productions."""
-    return sorted(production.name for family in GRAMMAR.values() for production in family)
+    """The names of all productions, and what is counted beside them."""
+    productions = (production.name for family in GRAMMAR.values() for production in family)
+    return [*sorted(productions), *CLAUSES, *TRANSACTIONS]

@@ -11,6 +11,7 @@ from tests.differential.grammar import Column, Scope, rule
 from tests.differential.relations import from_clause, one_table, scope_of
 from tests.differential.values import PLAIN, SHOWN, constant
 from tests.differential.windows import window
+from tests.differential.world import LARGE_ROWS
 
 if TYPE_CHECKING:
     from tests.differential.grammar import Maker
@@ -239,6 +240,37 @@ def _limit_subquery(maker: Maker) -> str:
     return " LIMIT (SELECT count(*) // 10 FROM item)"
 
 
+@rule("query", "large table", 2)
+def _large(maker: Maker) -> tuple[str, bool] | None:
+    """A table of several row groups: conditions that leave few of them, sorts, groups, joins."""
+    table = maker.tables.get("large")
+    if table is None:
+        return None
+    alias = maker.fresh()
+    scope = scope_of(table, alias)
+    where = f" WHERE {maker.predicate(scope, 1)}"
+    if maker.chance(0.5):
+        low = maker.random.randint(0, LARGE_ROWS)
+        where += f" AND {alias}.id BETWEEN {low} AND {low + maker.random.randint(0, 9_000)}"
+    source, first = f"large AS {alias}", maker.random.randint(1, 40)
+    match maker.one_of(["group", "sort", "count", "join", "window"]):
+        case "group":
+            aggregates = ", ".join(maker.pick("aggregate", scope)[0] for _ in range(2))
+            return f"SELECT {alias}.s, {aggregates} FROM {source}{where} GROUP BY ALL", False
+        case "sort":
+            order = maker.one_of(["k DESC", "s NULLS FIRST", "d", "n DESC NULLS LAST"])
+            tail = f" ORDER BY {alias}.{order}, {alias}.id LIMIT {first}"
+            return f"SELECT * FROM {source}{where}{tail}", True
+        case "join":
+            on = f"JOIN item AS other ON other.id = {alias}.k"
+            return f"SELECT count(*), sum(other.k), max({alias}.d) FROM {source} {on}{where}", False
+        case "window":
+            ranked = f"row_number() OVER (PARTITION BY {alias}.s ORDER BY {alias}.id DESC)"
+            return f"SELECT * FROM {source}{where} QUALIFY {ranked} <= {first}", False
+    shown = ", ".join(f"{f}({alias}.{c})" for f, c in [("min", "id"), ("max", "d"), ("sum", "n")])
+    return f"SELECT count(*), {shown} FROM {source}{where}", False
+
+
 @rule("query", "DISTINCT ON", 1)
 def _distinct_on(maker: Maker) -> tuple[str, bool]:
     table, alias = one_table(maker, 2_000, base=True)
@@ -271,10 +303,10 @@ def _of_kinds(maker: Maker, kinds: list[str]) -> str:
 
 
 @rule("query", "CTE", 3)
-def _cte(maker: Maker) -> tuple[str, bool]:
+def _cte(maker: Maker) -> tuple[str, bool] | None:
     sql, kinds, rows = simple_select(maker)
     if rows > 4_000:
-        return None  # type: ignore[return-value] # does not apply
+        return None
     name = maker.one_of(["made", "made", "item", "part"])  # may hide a table
     how = maker.one_of(["", "MATERIALIZED ", "NOT MATERIALIZED "])
     scope = Scope(columns_of("m1", kinds), (), rows)
@@ -333,10 +365,10 @@ def _from_first(maker: Maker) -> tuple[str, bool]:
 
 
 @rule("query", "star", 2)
-def _star(maker: Maker) -> tuple[str, bool]:
+def _star(maker: Maker) -> tuple[str, bool] | None:
     source, scope = from_clause(maker, 1)
     if scope.rows > 1_500:
-        return None  # type: ignore[return-value] # does not apply
+        return None
     return f"SELECT * FROM {source}{_where(maker, scope)}", False
 
 
@@ -379,10 +411,10 @@ def _columns(maker: Maker) -> tuple[str, bool]:
 
 
 @rule("query", "PIVOT", 1)
-def _pivot(maker: Maker) -> tuple[str, bool]:
+def _pivot(maker: Maker) -> tuple[str, bool] | None:
     table, alias = one_table(maker, 2_000, base=True)
     if not {"k", "s"} <= table.kinds.keys():
-        return None  # type: ignore[return-value] # does not apply
+        return None
     using = maker.one_of(["count(*)", "sum(k)", "max(id)", "sum(k) AS total, count(*) AS number"])
     scope = Scope(tuple(Column(name, kind, name) for name, kind in table.kinds.items()))
     where = _where(maker, replace(scope, rows=10_000), 2)
@@ -392,7 +424,7 @@ def _pivot(maker: Maker) -> tuple[str, bool]:
     if by == "":
         source = source.replace("id FROM", "7 AS id FROM")
     if maker.parameters:
-        return None  # type: ignore[return-value] # a pivot is several statements
+        return None  # a pivot is several statements
     if maker.chance(0.3) and "IN" in on:
         return f"SELECT * FROM {source} PIVOT ({using} FOR {on}{by})", False
     return f"PIVOT {source} ON {on} USING {using}{by}", False
@@ -421,11 +453,11 @@ def _values(maker: Maker) -> tuple[str, bool]:
 
 
 @rule("query", "names of its own", 1.5)
-def _unnamed(maker: Maker) -> tuple[str, bool]:
+def _unnamed(maker: Maker) -> tuple[str, bool] | None:
     """Columns without a name get one from their text."""
     source, scope = from_clause(maker, 1)
     if scope.rows > 4_000:
-        return None  # type: ignore[return-value] # does not apply
+        return None
     values = [maker.value(shown_kind(maker, scope), scope) for _ in range(3)]
     return f"SELECT {', '.join(values)} FROM {source}{_where(maker, scope)}", False
 

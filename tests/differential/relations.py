@@ -35,7 +35,7 @@ def from_clause(maker: Maker, depth: int = 0) -> From:
 def one_table(maker: Maker, rows_max: int, *, base: bool = False) -> tuple[Table, str]:
     """A table and a new name for it."""
     chosen = [t for t in maker.tables.values() if t.rows <= rows_max and not (base and t.is_view)]
-    weights = [0.3 if t.rows == 0 else 2 if t.rows > 100 else 1 for t in chosen]
+    weights = [0.15 if t.rows == 0 else 2 if t.rows > 100 else 1 for t in chosen]
     return maker.random.choices(chosen, weights)[0], maker.fresh()
 
 

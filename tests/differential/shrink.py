@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 TIME_S: Final = 20.0
 """How long one statement is worked on."""
-_TOKEN: Final = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|\w+(?:\.\w+)*|::|:=|->>?|<=|>=|<>|\|\||\S")
+_TOKEN: Final = re.compile(
+    r"'(?:[^']|'')*'|\"[^\"]*\"|\$?\w+(?:\.\w+)*|->>?|::|:=|[<>=!~^@/|&]+|\S"
+)
 _CLOSING: Final = {"(": ")", "[": "]", "{": "}"}
 
 

@@ -15,7 +15,7 @@ from pagelake.engine.leaves import hot_tier, table_leaf
 from tests.differential.answers import Answer, error_kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from tests.differential.world import Step
@@ -34,11 +34,13 @@ class Variant:
         hot: With hot segments.
         plan_cache: Plans are kept; without, they are forgotten before each statement.
         streamed: Fresh rows are decoded as they are scanned, instead of copied into a delta.
+        zone: The session's time zone.
     """
 
     hot: bool
     plan_cache: bool
     streamed: bool
+    zone: str = "UTC"
 
     @contextmanager
     def limits(self) -> Iterator[None]:
@@ -71,7 +73,10 @@ class Twins:
 
     def __post_init__(self) -> None:
         self._theirs = duckdb.connect(config={"threads": 1})
-        self._theirs.execute("SET python_enable_replacements = false; SET timezone = 'UTC'")
+        self._theirs.execute(
+            "SET python_enable_replacements = false; SET enable_progress_bar = false"
+        )
+        self._theirs.execute(f"SET timezone = '{self.variant.zone}'")
         self._open()
 
     def _open(self) -> None:
@@ -79,7 +84,7 @@ class Twins:
         if not self.variant.hot:
             settings["hot_bytes_max"] = 0
         self._ours = pagelake.connect(self.path, settings=settings)
-        self._ours.execute("SET timezone = 'UTC'")
+        self._ours.execute(f"SET timezone = '{self.variant.zone}'")
 
     def close(self) -> None:
         """Close both."""
@@ -112,7 +117,7 @@ class Twins:
         try:
             result = self._ours.sql(sql, list(parameters) or None)
             rows = result.fetchall()
-            return Answer(tuple(result.columns), tuple(result.types), tuple(rows))
+            return Answer(tuple(result.columns), _bare(result.types), tuple(rows))
         except pagelake.Error as error:
             return Answer(error=error_kind(error), message=str(error))
 
@@ -127,7 +132,7 @@ class Twins:
         names = tuple(column[0] for column in described)
         if names == ("Success",):  # what the client says of statements that answer nothing
             return Answer()
-        return Answer(names, tuple(str(column[1]) for column in described), tuple(rows))
+        return Answer(names, _bare(str(column[1]) for column in described), tuple(rows))
 
     def begin(self) -> None:
         """Begin a transaction in both."""
@@ -171,3 +176,8 @@ class Twins:
     def _both(self, sql: str) -> None:
         self._theirs.execute(sql)
         self._ours.execute(sql)
+
+
+def _bare(types: Iterable[str]) -> tuple[str, ...]:
+    """Types of columns; the client writes the type of NULL in quotation marks."""
+    return tuple(text.strip('"') for text in types)

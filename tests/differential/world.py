@@ -85,12 +85,31 @@ _SHAPES: Final[dict[str, dict[str, str]]] = {
     "fact": {"item_id": "int", "k": "int", "n": "decimal", "x": "real", "d": "date", "s": "text"},
     "nothing": {"k": "int", "s": "text", "n": "decimal", "d": "date", "li": "list"},
 }  # fmt: skip
+LARGE_ROWS: Final = 260_000
+"""More than two row groups; the table changes before there are queries, not between them."""
+_LARGE: Final = {"id": "int", "k": "int", "n": "decimal", "s": "text", "d": "date", "x": "real"}
+_LARGE_STEPS: Final = (
+    "CREATE TABLE large (id INTEGER, k INTEGER, n DECIMAL(9, 2), s VARCHAR, d DATE, x DOUBLE)",
+    "INSERT INTO large SELECT i, CASE WHEN i % 11 > 0 THEN i % 997 END, i % 500, "
+    "['a', 'b', NULL, 'Zoë', 'long enough not to be inlined anywhere'][1 + i % 5], "
+    "DATE '2020-01-01' + (i // 2000)::INTEGER, i % 640 / 8 "
+    f"FROM range({LARGE_ROWS}) AS made(i)",
+    "DELETE FROM large WHERE id BETWEEN 125000 AND 131000 OR id % 1001 = 7",
+    "UPDATE large SET s = 'changed', k = k + 1 WHERE id % 5003 = 1",
+    "INSERT INTO large VALUES (400001, 5, 1.25, 'fresh', DATE '2020-07-07', 'nan'), "
+    "(400002, NULL, NULL, NULL, NULL, NULL)",
+)
 _ROWS: Final = {"item": 150, "fact": FACTS, "nothing": 0}
 _SEARCHABLE: Final = ("COLLATE NOCASE", "COLLATE NOACCENT", "")
 
 
-def make_world(random: Random) -> World:
-    """Make tables and what fills them."""
+def make_world(random: Random, *, large: bool = False) -> World:
+    """Make tables and what fills them.
+
+    Args:
+        random: Where chance comes from.
+        large: With a table of several full row groups.
+    """
     tables = {}
     for name, shape in _SHAPES.items():
         types = {"id": "INTEGER"}
@@ -104,6 +123,9 @@ def make_world(random: Random) -> World:
         steps += _fill(random, table)
     steps += _change(random)
     tables |= _views(tables)
+    if large:
+        tables["large"] = Table("large", dict(_LARGE), {}, LARGE_ROWS, is_view=True)
+        steps += [Step("sql", sql) for sql in _LARGE_STEPS]
     steps += [Step("sql", sql) for sql in _VIEWS.values()]
     if random.random() < 0.5:
         steps.append(Step("reopen"))

@@ -32,7 +32,7 @@ for _name, _text in {
     "conversion": "SELECT ('x' || max({a}.id))::INTEGER FROM item AS {a}",
     "range": "SELECT max({a}.id)::TINYINT * 100000 * 1000000 FROM fact AS {a}",
     "overflow": "SELECT (max({a}.id) + 9223372036854775807::BIGINT) FROM item AS {a}",
-    "rows of a scalar subquery": "SELECT (SELECT id FROM item) FROM {t} AS {a} LIMIT 1",
+    "rows of a scalar subquery": "SELECT (SELECT id FROM item) FROM fact AS {a} LIMIT 1",
     "a parameter without a value": "SELECT $1 + {a}.id FROM {t} AS {a}",
     "window in WHERE": "SELECT 1 FROM {t} AS {a} WHERE row_number() OVER () = 1",
     "division by zero": "SELECT max({a}.id) // 0 FROM item AS {a}",

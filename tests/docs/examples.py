@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _BLOCK = re.compile(r"^```(console|python|sql)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _STATUS = re.compile(r"# exits with (\d+)$")
 _PROMPT = re.compile(r"^pagelake\S*> ", re.MULTILINE)
-_OTHERS = {"pip", "make", "cp", "jq", "head", "less"}
+_OTHERS = {"cp", "harlequin", "head", "jq", "less", "make", "pip"}
 """Programs that only stand around Pagelake's own command."""
 
 

@@ -14,6 +14,8 @@ from pagelake import errors
 from pagelake.engine.cli import cli
 from pagelake.engine.output.format import FILE_FORMATS, FORMAT_NAMES
 from pagelake.engine.settings import KERNEL_SETTINGS, SETTINGS
+from pagelake.engine.shell.commands import COMMANDS as DOT_COMMANDS
+from pagelake.engine.shell.config import OPTIONS
 
 from .markdown import code, prose, rows, sections, text_of
 
@@ -204,6 +206,20 @@ def test_every_command_that_is_documented_exists() -> None:
     page = text_of("docs/commands.md")
     for option in cli.params:
         assert any(f"`pagelake {spelling}" in page for spelling in option.opts)
+
+
+def test_options_have_help() -> None:
+    for command in COMMANDS.values():
+        for parameter in command.params:
+            if isinstance(parameter, click.Option):
+                assert parameter.help, f"{command.name} {parameter.opts}"
+
+
+def test_dot_commands_and_settings_of_the_shell_are_documented() -> None:
+    page = prose("docs/shell.md")
+    told = {span.split()[0] for span in code(page) if re.match(r"\.[a-z]", span)}
+    assert DOT_COMMANDS.keys() <= told
+    assert set(OPTIONS) <= set(code(page))
 
 
 def test_formats_and_their_endings_are_documented() -> None:

@@ -19,6 +19,7 @@ from pagelake.sql.classify import _READERS
 from .markdown import ROOT, code, prose, rows, sections, text_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 PAGE = "docs/sql.md"
@@ -119,15 +120,23 @@ def test_every_construct_that_the_code_refuses_is_listed() -> None:
     assert not missing
 
 
+@pytest.fixture(scope="module")
+def db() -> Iterator[pagelake.Connection]:
+    with pagelake.connect() as opened:
+        opened.execute("CREATE TABLE t (a INTEGER PRIMARY KEY, b VARCHAR COLLATE NOCASE)")
+        opened.execute("CREATE TEMP TABLE scratch (a INTEGER)")
+        opened.execute("ATTACH ':memory:' AS other; CREATE TABLE other.u (a INTEGER)")
+        yield opened
+
+
 @pytest.mark.parametrize("construct", sorted(_unsupported()))
 def test_what_is_listed_as_unsupported_is_refused_by_name(
-    construct: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    construct: str, db: pagelake.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pagelake.connect() as db:
-        db.execute("CREATE TABLE t (a INTEGER PRIMARY KEY, b VARCHAR COLLATE NOCASE)")
-        db.execute("CREATE TEMP TABLE scratch (a INTEGER)")
-        db.execute("ATTACH ':memory:' AS other; CREATE TABLE other.u (a INTEGER)")
+    try:
         with pytest.raises(pagelake.Unsupported) as caught:
             db.sql(_unsupported()[construct]).fetchall()
+    finally:
+        db.rollback()
     assert caught.value.construct == construct

@@ -9,8 +9,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 import pagelake
 
 from .markdown import ROOT
@@ -36,10 +34,8 @@ _REVEALED = re.compile(r"typed_script\.py:(\d+): note: Revealed type is \"(.+)\"
 _EXPECTED = re.compile(r"reveal_type\(.+\)  # (.+)$")
 
 
-@pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProcess[str]:
+def checked(folder: Path) -> subprocess.CompletedProcess[str]:
     """What mypy says of the script, which sees the package from outside."""
-    folder = tmp_path_factory.mktemp("user")
     (folder / "typed_script.py").write_text(SCRIPT.read_text("utf-8"), "utf-8")
     (folder / "mypy.ini").write_text(_CONFIG, "utf-8")
     for name, text in _STUBS.items():
@@ -57,11 +53,9 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProces
     )  # fmt: skip
 
 
-def test_a_typed_script_passes(told: subprocess.CompletedProcess[str]) -> None:
+def test_a_typed_script_passes_and_its_types_are_what_they_should_be(tmp_path: Path) -> None:
+    told = checked(tmp_path)
     assert told.returncode == 0, told.stdout + told.stderr
-
-
-def test_types_are_revealed_as_they_should_be(told: subprocess.CompletedProcess[str]) -> None:
     revealed = {int(line): text for line, text in _REVEALED.findall(told.stdout)}
     expected = {
         number: match[1]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # Ids are random, and estimates are the kernel's affair.
 _UNSTABLE = (
     (re.compile(r"\b[0-9a-f]{16}\b|_[0-9a-f]{16}\b"), "_ID"),
-    (re.compile(r"about [\d,]+ rows?"), "about N rows"),
+    (re.compile(r"~[\d,]+ rows?"), "~N rows"),
     (re.compile(r"\b\d+\.\d+ ms\b"), "N ms"),
 )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -108,7 +109,11 @@ class Terminal:
 
     def close(self) -> None:
         """End the shell, whatever it does."""
-        self.child.close(force=True)
+        if self.child.isalive():
+            # pexpect's own way waits a tenth of a second, which a busy machine may not grant.
+            self.child.kill(signal.SIGKILL)
+            self.child.wait()
+        self.child.close()
 
 
 def rows(answer: str) -> list[list[str]]:

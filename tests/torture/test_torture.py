@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 traceable = pytest.mark.skipif(bool(tracing.missing()), reason=tracing.missing())
+only_full = pytest.mark.skipif(
+    os.environ.get("PAGELAKE_FULL") != "1", reason="takes long: PAGELAKE_FULL=1, or make torture"
+)
 SEED = 5
 
 
@@ -113,9 +117,10 @@ def test_what_passes_by_the_seam_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(bool(namespace.fuse_missing()), reason=namespace.fuse_missing())
 def test_power_cuts() -> None:
-    assert "0 wrong" in run("lossy_mounts", "--mounts", "6", "--seed", "3")
+    assert "0 wrong" in run("lossy_mounts", "--mounts", "3", "--seed", "3")
 
 
+@only_full
 @pytest.mark.skipif(bool(namespace.fuse_missing()), reason=namespace.fuse_missing())
 def test_a_process_that_does_not_sync_loses() -> None:
     """The harness itself."""
@@ -126,12 +131,13 @@ def test_a_process_that_does_not_sync_loses() -> None:
 # Out of room, memory, descriptors
 
 
+@only_full
 @pytest.mark.skipif(bool(namespace.loop_missing()), reason=namespace.loop_missing())
 def test_a_disk_that_fills_up() -> None:
     assert "0 wrong" in run("small_disk", "--points", "3", "--seed", "2", "--kind", "ext4")
 
 
-@pytest.mark.parametrize(("limit", "step"), [("file size", 8), ("descriptors", 11)])
+@pytest.mark.parametrize(("limit", "step"), [("file size", 16), ("descriptors", 24)])
 def test_limits(limit: str, step: int) -> None:
     toll = sweep(limit, SEED, step=step)
     assert toll.wrong == []

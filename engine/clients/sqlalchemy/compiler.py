@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import re
+import zlib
+from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Identity
 from sqlalchemy import types as sqltypes
 from sqlalchemy.dialects.postgresql.base import (
     RESERVED_WORDS,
@@ -13,8 +15,7 @@ from sqlalchemy.dialects.postgresql.base import (
 )
 from sqlalchemy.sql import cast, compiler
 
-if TYPE_CHECKING:
-    from sqlalchemy import Insert
+from ....sql.tokens import literal
 
 _FURTHER_RESERVED = {
     "anti", "asof", "at", "by_name", "columns", "describe", "glob", "lambda", "map", "pivot",
@@ -26,29 +27,9 @@ _FURTHER_RESERVED = {
 class PagelakeCompiler(PGCompiler):
     """Queries and changes of rows."""
 
-    def visit_insert(
-        self, insert_stmt: Insert, visited_bindparam: Any = None, visiting_cte: Any = None,
-        **kw: Any,
-    ) -> str:  # fmt: skip
-        """INSERT; a key that nobody gave a value is the greatest one so far and one more."""
-        column = insert_stmt.table._autoincrement_column  # type: ignore[attr-defined]
-        if column is None or self._is_given(insert_stmt, column):
-            return super().visit_insert(insert_stmt, visited_bindparam, visiting_cte, **kw)
-        table = insert_stmt.table.alias()
-        greatest = func.coalesce(func.max(table.c[column.key]), 0)
-        insert_stmt = insert_stmt.values({column: select(greatest + 1).scalar_subquery()})
-        text = super().visit_insert(insert_stmt, visited_bindparam, visiting_cte, **kw)
-        # One statement with many rows would give them all the same key.
-        self._insertmanyvalues = None
-        return text
-
-    def _is_given(self, insert: Insert, column: Any) -> bool:
-        if column.server_default is not None or column.default is not None:
-            return True
-        if insert.select is not None or insert._multi_values:
-            return True
-        values = insert._values or {}
-        return column.key in (self.column_keys or ()) or column in values or column.key in values
+    def visit_sequence(self, seq: Any, **kw: Any) -> str:  # type: ignore[override]
+        """The next value of a sequence."""
+        return f"nextval({literal(self.preparer.format_sequence(seq))})"
 
     def for_update_clause(self, select: Any, **kw: Any) -> str:
         """Nothing: a transaction reads a snapshot, and conflicts surface at its commit."""
@@ -63,7 +44,7 @@ class PagelakeCompiler(PGCompiler):
         arguments = [self.process(binary.left, **kw), self.process(binary.right, **kw)]
         flags = binary.modifiers["flags"]
         if flags is not None:
-            arguments.append(self.render_literal_value(flags, sqltypes.STRINGTYPE))
+            arguments.append(literal(flags))
         return f"regexp_matches({', '.join(arguments)})"
 
     def visit_not_regexp_match_op_binary(self, binary: Any, operator: Any, **kw: Any) -> str:
@@ -88,7 +69,50 @@ class PagelakeCompiler(PGCompiler):
 
 
 class PagelakeDDLCompiler(compiler.DDLCompiler):
-    """Definitions: SQL's own forms are DuckDB's."""
+    """Definitions: SQL's own forms are DuckDB's, but a key is numbered by a sequence."""
+
+    def visit_create_table(self, create: Any, **kw: Any) -> str:
+        """CREATE TABLE, and in front of it the sequence of a key that numbers itself."""
+        text = str(super().visit_create_table(create, **kw))  # type: ignore[no-untyped-call]
+        sequence = key_sequence(self.preparer, create.element)
+        if sequence is None:
+            return text
+        temporary = "TEMPORARY " if "TEMPORARY" in create.element._prefixes else ""
+        return f"CREATE {temporary}SEQUENCE IF NOT EXISTS {sequence};\n{text}"
+
+    def visit_drop_table(self, drop: Any, **kw: Any) -> str:
+        """DROP TABLE, and with it the sequence of its key."""
+        text = str(super().visit_drop_table(drop, **kw))  # type: ignore[no-untyped-call]
+        sequence = key_sequence(self.preparer, drop.element)
+        return text if sequence is None else f"{text};\nDROP SEQUENCE IF EXISTS {sequence}"
+
+    def get_column_default_string(self, column: Any) -> str | None:
+        """A column's default; of a key that numbers itself the sequence's next value."""
+        if column is _automatic_key(column.table):
+            return f"nextval({literal(str(key_sequence(self.preparer, column.table)))})"
+        return super().get_column_default_string(column)
+
+
+def key_sequence(preparer: compiler.IdentifierPreparer, table: Any) -> str | None:
+    """The name, quoted, of the sequence that numbers a table's key, None where none does."""
+    column = _automatic_key(table)
+    if column is None:
+        return None
+    plain = re.sub(r"\W", "_", f"{table.name}_{column.name}_seq").lower()
+    if plain != f"{table.name}_{column.name}_seq":
+        # Names that differ in what was replaced must not share a sequence.
+        plain += f"_{zlib.crc32(f'{table.name}.{column.name}'.encode()):08x}"
+    schema = preparer.schema_for_object(table) or ""
+    name = preparer.quote(plain)
+    return f"{preparer.quote(schema)}.{name}" if schema else name
+
+
+def _automatic_key(table: Any) -> Any:
+    column = getattr(table, "_autoincrement_column", None)
+    if column is None or column.default is not None:
+        return None
+    given = column.server_default
+    return column if given is None or isinstance(given, Identity) else None
 
 
 class PagelakeTypeCompiler(PGTypeCompiler):

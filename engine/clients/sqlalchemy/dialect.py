@@ -5,17 +5,19 @@ from __future__ import annotations
 import sys
 import threading
 import weakref
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import exc, pool
 from sqlalchemy.engine import default
 
+from ....sql.tokens import literal
+from ..point_in_time import point_in_time
 from .compiler import (
     PagelakeCompiler,
     PagelakeDDLCompiler,
     PagelakeIdentifierPreparer,
     PagelakeTypeCompiler,
+    key_sequence,
 )
 from .driver import DriverConnection
 from .reflection import Reflection
@@ -34,6 +36,23 @@ _MEMORY = ":memory:"
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 
 
+class PagelakeExecution(default.DefaultExecutionContext):
+    """What happens around a statement."""
+
+    def get_insert_default(self, column: Any) -> Any:
+        """The default of a column that must be known before an INSERT without RETURNING."""
+        if column is column.table._autoincrement_column:
+            sequence = key_sequence(self.identifier_preparer, column.table)
+            if sequence is not None:
+                return self._execute_scalar(f"SELECT nextval({literal(sequence)})", column.type)
+        return super().get_insert_default(column)  # type: ignore[no-untyped-call]
+
+    def fire_sequence(self, seq: Any, type_: Any) -> Any:
+        """The next value of a sequence, for a key whose default it is."""
+        name = self.identifier_preparer.format_sequence(seq)
+        return self._execute_scalar(f"SELECT nextval({literal(name)})", type_)
+
+
 class PagelakeDialect(Reflection, default.DefaultDialect):
     """SQLAlchemy's way to a store.
 
@@ -44,6 +63,7 @@ class PagelakeDialect(Reflection, default.DefaultDialect):
     name = "pagelake"
     driver = "pagelake"
     default_paramstyle = "qmark"
+    execution_ctx_cls = PagelakeExecution
     statement_compiler = PagelakeCompiler
     ddl_compiler = PagelakeDDLCompiler
     type_compiler_cls = PagelakeTypeCompiler
@@ -52,7 +72,7 @@ class PagelakeDialect(Reflection, default.DefaultDialect):
 
     supports_statement_cache = True
     supports_alter = False
-    supports_comments = False
+    supports_comments = True
     supports_default_metavalue = True
     supports_default_values = True
     supports_empty_insert = False
@@ -66,12 +86,15 @@ class PagelakeDialect(Reflection, default.DefaultDialect):
     supports_sane_rowcount = True
     supports_sane_rowcount_returning = False
     supports_schemas = True
-    supports_sequences = False
+    supports_sequences = True
+    sequences_optional = False
+    div_is_floordiv = False
     supports_views = True
     insert_returning = True
     update_returning = True
     delete_returning = True
     postfetch_lastrowid = False
+    preexecute_autoincrement_sequences = True
     requires_name_normalize = False
     cte_follows_insert = True
     tuple_in_values = True
@@ -83,12 +106,12 @@ class PagelakeDialect(Reflection, default.DefaultDialect):
     _backslash_escapes = False
     _supports_jsonb_subscripting = False
     _json_serializer: Callable[[object], str] | None = None
-    _json_deserializer: Callable[[str], object] | None = None
+    _json_deserializer: Callable[[str], Any] | None = None
 
     def __init__(
         self,
         json_serializer: Callable[[object], str] | None = None,
-        json_deserializer: Callable[[str], object] | None = None,
+        json_deserializer: Callable[[str], Any] | None = None,
         **options: Any,
     ) -> None:
         super().__init__(**options)
@@ -134,7 +157,7 @@ class PagelakeDialect(Reflection, default.DefaultDialect):
             elif key == "parity":
                 arguments[key] = int(value)
             elif key == "at":
-                arguments[key] = _point_in_time(value)
+                arguments[key] = point_in_time(value)
             else:
                 settings[key] = value
         if settings:
@@ -220,13 +243,3 @@ def _switch(key: str, value: str) -> bool:
     if value.lower() not in _TRUE | _FALSE:
         raise exc.ArgumentError(f"{key} is true or false, not {value!r}")
     return value.lower() in _TRUE
-
-
-def _point_in_time(value: str) -> int | str | datetime:
-    """A version where there are only digits, else a time where it reads as one, else a tag."""
-    if value.isdigit():
-        return int(value)
-    try:
-        return datetime.fromisoformat(value)
-    except ValueError:
-        return value

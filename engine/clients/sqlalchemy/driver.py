@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 
 class DriverConnection:
-    """A connection with one transaction, begun by `begin`.
+    """A connection with one transaction, which its first statement after `begin` begins.
+
+    What it reads is as of that statement, not of `begin`: a pool's connection may have waited.
 
     Args:
         session: The cursor of Pagelake's that runs its statements.
@@ -27,6 +29,7 @@ class DriverConnection:
 
     def __init__(self, session: Session) -> None:
         self._session: Session | None = session
+        self._is_to_begin = False
         self.autocommit = False
         self.isolation_level = "SNAPSHOT"
 
@@ -47,15 +50,24 @@ class DriverConnection:
 
     def begin(self) -> None:
         """Begin a transaction, unless every statement commits itself."""
-        if not self.autocommit:
-            self.session.begin()
+        self._is_to_begin = not self.autocommit
+
+    def ready(self) -> Session:
+        """The session, in a transaction if it is to be in one."""
+        session = self.session
+        if self._is_to_begin:
+            session.begin()
+            self._is_to_begin = False
+        return session
 
     def commit(self) -> None:
         """Commit the open transaction, if there is one."""
+        self._is_to_begin = False
         self.session.commit()
 
     def rollback(self) -> None:
         """Roll the open transaction back, if there is one."""
+        self._is_to_begin = False
         self.session.rollback()
 
     def interrupt(self) -> None:
@@ -85,22 +97,22 @@ class DriverCursor:
     def execute(self, sql: str, parameters: Any = None) -> DriverCursor:
         """Run a statement."""
         self.close()
-        result = self.connection.session.sql(sql, parameters or None).start()
+        result = self.connection.ready().sql(sql, parameters or None).start()
         self._result, self.rowcount = result, result.rowcount
         return self
 
     def executemany(self, sql: str, rows: Sequence[Any]) -> DriverCursor:
         """Run a statement once for each set of parameters, as one bulk change where it can be."""
         self.close()
-        session = self.connection.session
+        session = self.connection.ready()
         session.executemany(sql, rows)
         self.rowcount = session.rowcount
         return self
 
     def execute_returning(self, sql: str, rows: Sequence[Any]) -> DriverCursor:
-        """Run a statement once for each set of parameters and keep the rows it returns, in order."""
+        """Run a statement for each set of parameters and keep the rows it returns, in order."""
         self.close()
-        session, found = self.connection.session, []
+        session, found = self.connection.ready(), []
         for row in rows:
             self._result = session.sql(sql, row).start()
             found += self._result.fetchall()

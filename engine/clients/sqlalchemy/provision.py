@@ -1,5 +1,8 @@
 """What SQLAlchemy's dialect suite must know of a database before it runs."""
 
+# SQLAlchemy's testing package has no types.
+# mypy: disable-error-code="untyped-decorator"
+
 from __future__ import annotations
 
 import atexit

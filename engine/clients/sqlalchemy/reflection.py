@@ -36,34 +36,35 @@ class Reflection(default.DefaultDialect):
     def has_sequence(
         self, connection: Any, sequence_name: str, schema: str | None = None, **kw: Any
     ) -> bool:
-        """No: keys are numbered without sequences."""
-        return False
+        """Whether there is a sequence of that name."""
+        names = self.get_sequence_names(connection, schema)
+        return sequence_name.lower() in {name.lower() for name in names}
 
-    @reflection.cache  # type: ignore[call-arg]
+    @reflection.cache
     def get_schema_names(self, connection: Any, **kw: Any) -> list[str]:
         """The schemas."""
         return structure.schemas(_session(connection))
 
-    @reflection.cache  # type: ignore[call-arg]
+    @reflection.cache
     def get_table_names(self, connection: Any, schema: str | None = None, **kw: Any) -> list[str]:
         """Stored tables of a schema."""
         return self._names(connection, "table", schema or self._present(connection))
 
-    @reflection.cache  # type: ignore[call-arg]
+    @reflection.cache
     def get_view_names(self, connection: Any, schema: str | None = None, **kw: Any) -> list[str]:
         """Stored views of a schema; the relations about the store are views too."""
         if schema == structure.SYSTEM_SCHEMA:
             return [r.name for r in structure.system_relations(_session(connection))]
         return self._names(connection, "view", schema or self._present(connection))
 
-    @reflection.cache  # type: ignore[call-arg]
+    @reflection.cache
     def get_temp_table_names(
         self, connection: Any, schema: str | None = None, **kw: Any
     ) -> list[str]:
         """The connection's temporary tables."""
         return self._names(connection, "table", structure.TEMPORARY_SCHEMA)
 
-    @reflection.cache  # type: ignore[call-arg]
+    @reflection.cache
     def get_temp_view_names(
         self, connection: Any, schema: str | None = None, **kw: Any
     ) -> list[str]:
@@ -79,10 +80,11 @@ class Reflection(default.DefaultDialect):
     def get_sequence_names(
         self, connection: Any, schema: str | None = None, **kw: Any
     ) -> list[str]:
-        """None: keys are numbered without sequences."""
-        return []
+        """The sequences of a schema."""
+        session = _session(connection)
+        return structure.sequences(session, schema or self._present(connection))
 
-    @reflection.cache  # type: ignore[call-arg]
+    @reflection.cache
     def get_view_definition(
         self, connection: Any, view_name: str, schema: str | None = None, **kw: Any
     ) -> str:
@@ -92,58 +94,62 @@ class Reflection(default.DefaultDialect):
             raise exc.NoSuchTableError(view_name)
         return structure.view_text(_session(connection), relation)
 
-    @reflection.cache  # type: ignore[call-arg]
+    @reflection.cache
     def get_columns(
         self, connection: Any, table_name: str, schema: str | None = None, **kw: Any
-    ) -> list[dict[str, Any]]:
+    ) -> Any:
         """The columns of a table or view."""
         relation = self._relation(connection, table_name, schema)
-        return [
-            {
+        found: list[dict[str, Any]] = []
+        for column in structure.columns(_session(connection), relation):
+            described: dict[str, Any] = {
                 "name": column.name,
                 "type": type_of(column.type),
                 "nullable": column.nullable,
                 "default": column.default,
-                "comment": None,
+                "autoincrement": (column.default or "").startswith("nextval("),
+                "comment": column.comment,
             }
-            for column in structure.columns(_session(connection), relation)
-        ]
+            if column.generated is not None:
+                described["computed"] = {"sqltext": column.generated, "persisted": False}
+            found.append(described)
+        return found
 
-    @reflection.cache  # type: ignore[call-arg]
+    @reflection.cache
     def get_pk_constraint(
         self, connection: Any, table_name: str, schema: str | None = None, **kw: Any
-    ) -> dict[str, Any]:
+    ) -> Any:
         """The primary key."""
         for key in self._constraints(connection, table_name, schema, "primary_key"):
             return {"constrained_columns": list(key.columns), "name": key.name}
         return {"constrained_columns": [], "name": None}
 
-    @reflection.cache  # type: ignore[call-arg]
+    @reflection.cache
     def get_unique_constraints(
         self, connection: Any, table_name: str, schema: str | None = None, **kw: Any
-    ) -> list[dict[str, Any]]:
+    ) -> Any:
         """The unique constraints."""
         return [
             {"name": key.name, "column_names": list(key.columns)}
             for key in self._constraints(connection, table_name, schema, "unique")
         ]
 
-    @reflection.cache  # type: ignore[call-arg]
+    @reflection.cache
     def get_check_constraints(
         self, connection: Any, table_name: str, schema: str | None = None, **kw: Any
-    ) -> list[dict[str, Any]]:
+    ) -> Any:
         """The checks."""
         return [
             {"name": check.name, "sqltext": check.expression}
             for check in self._constraints(connection, table_name, schema, "check")
         ]
 
-    @reflection.cache  # type: ignore[call-arg]
+    @reflection.cache
     def get_foreign_keys(
         self, connection: Any, table_name: str, schema: str | None = None, **kw: Any
-    ) -> list[dict[str, Any]]:
+    ) -> Any:
         """The foreign keys."""
-        found = []
+        found: list[dict[str, Any]] = []
         for key in self._constraints(connection, table_name, schema, "foreign_key"):
             assert key.referred is not None, "a foreign key refers to something"
             referred_schema, table, columns = key.referred
@@ -157,10 +163,10 @@ class Reflection(default.DefaultDialect):
             })  # fmt: skip
         return found
 
-    @reflection.cache  # type: ignore[call-arg]
+    @reflection.cache
     def get_indexes(
         self, connection: Any, table_name: str, schema: str | None = None, **kw: Any
-    ) -> list[dict[str, Any]]:
+    ) -> Any:
         """The indexes."""
         return [
             {
@@ -171,20 +177,13 @@ class Reflection(default.DefaultDialect):
             for index in self._constraints(connection, table_name, schema, "index", "unique_index")
         ]
 
-    @reflection.cache  # type: ignore[call-arg]
+    @reflection.cache
     def get_table_comment(
         self, connection: Any, table_name: str, schema: str | None = None, **kw: Any
-    ) -> dict[str, Any]:
-        """No comment: Pagelake keeps none."""
-        self._relation(connection, table_name, schema)
-        return {"text": None}
-
-    def get_table_options(
-        self, connection: Any, table_name: str, schema: str | None = None, **kw: Any
-    ) -> dict[str, Any]:
-        """None that SQLAlchemy knows of."""
-        self._relation(connection, table_name, schema)
-        return {}
+    ) -> Any:
+        """The comment on a table or view."""
+        relation = self._relation(connection, table_name, schema)
+        return {"text": structure.comment(_session(connection), relation)}
 
     def _relation(self, connection: Any, name: str, schema: str | None) -> Relation:
         found = structure.find(_session(connection), name, schema)

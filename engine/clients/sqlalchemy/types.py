@@ -61,8 +61,11 @@ class PagelakeNumeric(sqltypes.Numeric[Any]):
 class PagelakeFloat(sqltypes.Float[Any]):
     """The same for FLOAT and DOUBLE."""
 
-    bind_processor = PagelakeNumeric.bind_processor
     result_processor = PagelakeNumeric.result_processor
+
+    def bind_processor(self, dialect: Dialect) -> _Convert:
+        """Values are passed as they are."""
+        return None
 
 
 class PagelakeJSON(sqltypes.JSON):

@@ -77,6 +77,23 @@ def test_set_and_reset_in_sql() -> None:
         assert value(db, "threads") == "2"
 
 
+def test_settings_of_a_connection_are_shown_as_it_has_them() -> None:
+    shown = "SELECT value FROM pagelake.settings WHERE name = 'lock_timeout'"
+    with pagelake.connect() as db:
+        other = db.cursor()
+        db.execute("CREATE VIEW patience AS " + shown)
+        for patience in (3, 4):
+            db.execute(f"SET lock_timeout = {patience}")
+            for query in (shown, "SELECT * FROM patience"):
+                assert db.execute(query).fetchall() == [(f"{patience}.0",)]
+                assert other.execute(query).fetchall() == [("10.0",)]
+        db.execute("CREATE TEMPORARY TABLE mine (a INTEGER)")  # its own kernel cursor from now on
+        for _ in range(2):
+            assert db.execute(shown).fetchall() == [("4.0",)]
+        db.execute("RESET lock_timeout")
+        assert db.execute(shown).fetchall() == [("10.0",)]
+
+
 def test_every_setting_is_described() -> None:
     with pagelake.connect() as db:
         rows = db.execute("SELECT name, unit, description, scope FROM pagelake.settings").fetchall()
@@ -106,14 +123,16 @@ def test_time_zone_belongs_to_its_cursor() -> None:
         assert db.execute(shown).fetchall() == [("2024-01-01 00:00:00+00",)]
 
 
-def test_order_of_nulls_belongs_to_its_cursor() -> None:
+def test_order_of_nulls_is_the_database_s_unless_session_is_said() -> None:
     ordered = "SELECT * FROM (VALUES (1), (NULL)) v(a) ORDER BY a"
     with pagelake.connect() as db:
         other = db.cursor()
         db.execute("SET default_null_order = 'nulls_first'")
         assert db.execute(ordered).fetchall() == [(None,), (1,)]
-        assert other.execute(ordered).fetchall() == [(1,), (None,)]
+        assert other.execute(ordered).fetchall() == [(None,), (1,)]
         db.execute("RESET default_null_order")
+        assert other.execute(ordered).fetchall() == [(1,), (None,)]
+        db.execute("SET SESSION default_order = 'desc'")
         assert db.execute(ordered).fetchall() == [(1,), (None,)]
 
 

@@ -6,6 +6,7 @@ import itertools
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from pagelake.errors import Conflict
@@ -15,6 +16,7 @@ from pagelake.storage.devices.memory_device import MemoryDevice
 from pagelake.storage.effects import (
     AlterTable,
     Append,
+    AppendedKeys,
     AttachKeyRuns,
     CreateSchema,
     CreateTable,
@@ -147,6 +149,24 @@ def test_cell_elsewhere(store: Store, mine: Kind, theirs: Kind) -> None:
     commit(store, CreateTable(definition("c" * 32, "third")), Append("c" * 32, groups))
     other = prepare(store, theirs, "third", table="c" * 32)
     assert committed(prepare(store, mine), other)
+
+
+def test_keyed_appends_that_tell_their_keys(store: Store) -> None:
+    def keyed(*told: tuple[int, list[int]]) -> Transaction:
+        transaction = store.begin()
+        new = inline_group(transaction.next_row_group_id(), [1])
+        keys = tuple(
+            AppendedKeys((column,), np.array(codes, "<u8").tobytes()) for column, codes in told
+        )
+        transaction.add("INSERT", Append(TABLE, (new,), True, keys))
+        return transaction
+
+    assert committed(keyed((1, [5, 6])), keyed((1, [7])))
+    assert not committed(keyed((1, [5, 6])), keyed((1, [6])))
+    assert not committed(keyed((1, [5])), keyed())
+    assert not committed(keyed((1, [5])), keyed((2, [7]))), "another key"
+    assert committed(keyed((1, [5]), (2, [1])), keyed((1, [6]), (2, [2])))
+    assert not committed(keyed((1, [5]), (2, [1])), keyed((1, [6]), (2, [1])))
 
 
 BY_PLACE = {

@@ -16,6 +16,8 @@ from pagelake.storage.delete_vector import positions_of
 from pagelake.storage.effects import (
     AlterTable,
     Append,
+    AppendedKeys,
+    AttachKeyRuns,
     Column,
     ColumnChunk,
     Constraint,
@@ -33,6 +35,7 @@ from pagelake.storage.effects import (
     View,
     serialize_type,
 )
+from pagelake.storage.keys.key_run import KeyRun
 from pagelake.storage.log import record as records
 from pagelake.storage.log.effects_wire import from_wire, to_wire
 from pagelake.storage.log.record import (
@@ -89,6 +92,23 @@ groups = st.builds(
 )
 group_tuples = st.lists(groups, max_size=2).map(tuple)
 vectors = st.builds(DeleteVector, COUNTS, st.none() | st.binary(max_size=8), st.none() | pages)
+column_ids = st.lists(st.integers(1, 9), min_size=1, max_size=3).map(tuple)
+appended_keys = st.lists(
+    st.builds(AppendedKeys, column_ids, st.binary(max_size=16)), max_size=2
+).map(tuple)
+runs = st.builds(
+    KeyRun,
+    column_ids,
+    TEXT,
+    st.lists(TEXT, max_size=2).map(tuple),
+    st.lists(COUNTS, max_size=2).map(tuple),
+    st.sampled_from(["dense", "ordered", "packed", "hashed"]),
+    WORDS,
+    WORDS,
+    st.integers(1, 24),
+    COUNTS,
+    st.none() | pages,
+)
 effects: st.SearchStrategy[Effect] = st.one_of(
     st.builds(CreateSchema, TEXT),
     st.builds(DropSchema, TEXT),
@@ -97,9 +117,10 @@ effects: st.SearchStrategy[Effect] = st.one_of(
     st.builds(DropTable, TEXT),
     st.builds(View, TEXT, TEXT, TEXT, st.lists(TEXT, max_size=2).map(tuple), TEXT),
     st.builds(DropView, TEXT, TEXT),
-    st.builds(Append, TEXT, group_tuples, st.booleans()),
+    st.builds(Append, TEXT, group_tuples, st.booleans(), appended_keys),
     st.builds(Delete, TEXT, st.dictionaries(TEXT, vectors, max_size=2)),
     st.builds(Rewrite, TEXT, st.lists(TEXT, max_size=2).map(tuple), group_tuples),
+    st.builds(AttachKeyRuns, TEXT, st.lists(runs, max_size=2).map(tuple)),
 )
 
 

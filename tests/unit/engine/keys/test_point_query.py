@@ -158,3 +158,33 @@ def test_a_damaged_run_is_told(db: pagelake.Connection, store_path: Path) -> Non
     with pytest.raises(pagelake.Corrupt):
         db.execute("INSERT INTO t (k) VALUES (5)")
     assert db.execute("SELECT count(*) FROM t").fetchall() == [(20000,)]
+
+
+def test_keyed_inserts_of_different_keys_commute(db: pagelake.Connection) -> None:
+    other = db.cursor()
+    for first, second, commutes in ((-1, -2, True), (-3, -3, False)):
+        db.execute("BEGIN")
+        db.execute("INSERT INTO t (k, s) VALUES (?, ?)", (first, f"a{first}"))
+        other.execute("INSERT INTO t (k, s) VALUES (?, ?)", (second, f"b{second}"))
+        if commutes:
+            db.execute("COMMIT")
+            continue
+        with pytest.raises(pagelake.Conflict):
+            db.execute("COMMIT")
+    db.execute("BEGIN")
+    db.execute("INSERT INTO t (k, s) VALUES (-5, 'same')")
+    other.execute("UPDATE t SET s = 'same' WHERE k = 1")
+    with pytest.raises(pagelake.Conflict):
+        db.execute("COMMIT")
+    assert sorted(db.execute("SELECT k FROM t WHERE k < 0").fetchall()) == [(-3,), (-2,), (-1,)]
+
+
+def test_values_that_repeat_too_often_are_scanned(db: pagelake.Connection) -> None:
+    db.execute("CREATE INDEX by_day ON t (d)")
+    few, many = "SELECT k FROM t WHERE d = '2023-12-31'", "SELECT k FROM t WHERE d = '2024-01-01'"
+    db.execute("UPDATE t SET d = '2024-01-01' WHERE k % 4 <> 1")
+    assert "KEY_LOOKUP" in plan(db, few)
+    assert "KEY_LOOKUP" not in plan(db, many)
+    counted = db.execute("SELECT count(*) FROM t WHERE d = '2024-01-01'").fetchall()
+    assert [(len(db.execute(many).fetchall()),)] == counted
+    assert counted[0][0] > 15_000
