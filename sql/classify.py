@@ -19,6 +19,7 @@ from .indexes import read_create_index, read_drop_index
 from .references import UNITS, At, arguments, at_clause
 from .statement import (
     Alter,
+    Attach,
     Call,
     CloneTable,
     CopyFrom,
@@ -353,6 +354,8 @@ def _alter(stream: TokenStream) -> Statement:
     stream.at += 1
     if kind in native.CATALOG_KINDS:
         return native.change_object("ALTER", kind, stream)
+    if kind == "DATABASE":
+        return Attach("ALTER", stream.sql)
     if kind not in {"TABLE", "VIEW"}:
         return Other(f"ALTER {kind}")
     if_exists = stream.accept("IF", "EXISTS")

@@ -214,7 +214,7 @@ class Native:
 
 @dataclass(frozen=True, slots=True)
 class Attach:
-    """ATTACH or DETACH of a database of another kind."""
+    """ATTACH, DETACH or ALTER DATABASE of a database of another kind."""
 
     verb: str
     sql: str

@@ -403,10 +403,10 @@ class CatalogEntry:
     """Something named that only the SQL layer understands; the effect that creates or changes it.
 
     Attributes:
-        kind: ``sequence``, ``macro``, ``table_macro``, ``type`` or ``comment``.
+        kind: ``sequence``, ``macro``, ``table_macro``, ``type``, ``comment`` or ``owner``.
         schema: Its schema.
         name: Its name; of a comment what it is about.
-        sql: The text that makes it.
+        sql: The text that makes it; of an owner, what the sequence ``name`` goes with.
         value: Of a sequence, the value it gave last; None before the first.
     """
 

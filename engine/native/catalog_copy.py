@@ -110,8 +110,8 @@ class CatalogCopy:
                 yield _ORDER[entry.kind], entry.schema, starting(entry)
             elif entry.sql in made or entry.sql.startswith('"'):
                 sequence = f"{self.path(entry.schema)}.{quote(entry.name)}"
-                state = made.get(entry.sql)
-                owner = self.table(state) if state else f"{self.database}.{entry.sql}"
+                owning = made.get(entry.sql)
+                owner = f"{self.database}.{entry.sql}" if owning is None else self.table(owning)
                 sql = f"ALTER SEQUENCE {sequence} OWNED BY {owner}"
                 yield _ORDER[entry.kind], entry.schema, sql
 

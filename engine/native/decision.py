@@ -48,15 +48,15 @@ def as_native(
     if state is None:
         return statement
     definition = state.definition
+    asks_rowid = _ROWID.search(sql) is not None and definition.column("rowid") is None
     if (
         _SEQUENCE.search(sql)
-        or _ROWID.search(sql)
+        or asks_rowid
         or any(c.default and _SEQUENCE.search(c.default) for c in definition.columns)
         or _has_foreign_keys(snapshot, definition)
         or (definition.generated and _meets_generated(statement))
     ):
         verb = type(statement).__name__.upper()
-        asks_rowid = _ROWID.search(sql) is not None
         only_adds = isinstance(statement, st.Insert) and not asks_rowid
         only_adds = only_adds and all(c.table != definition.id for c in definition.constraints)
         named = [token for token in tokenize(sql) if _is_named(token, statement.target.last)]

@@ -29,6 +29,7 @@ from ..statements.change import restored, storage_select, storing, target_table,
 from ..statements.key_check import KeyCheck
 from ..statements.modify import Located
 from .catalog_copy import CatalogCopy, catalog_copy
+from .row_gaps import PART, PLACE, fill_by_id, require_few_gaps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,8 +45,15 @@ if TYPE_CHECKING:
 
 BEFORE = "rows_before_5f1c0e7a9b3d4c21"
 """Schema of the rows as they were: one that no user has."""
-_PART, _POSITION = "part_5f1c0e7a9b3d4c21", "position_5f1c0e7a9b3d4c21"
-"""Columns that tell where the rows lay."""
+_POSITION = "position_5f1c0e7a9b3d4c21"
+"""Column that tells, with ``PART``, where the rows lay."""
+_SET_BACK = """coalesce(
+    last_value::HUGEINT + increment_by BETWEEN min_value AND max_value
+    AND last_value::HUGEINT + increment_by <>
+        CAST(regexp_extract(sql, 'START (-?[0-9]+) (NO )?CYCLE;?$', 1) AS HUGEINT),
+    true
+)"""
+"""Tells a sequence whose next value does not follow its last one: setval(…, false) was called."""
 
 
 def run_native(change: Change, statement: st.Native) -> Result:
@@ -150,20 +158,23 @@ class Mirror:
             definition = state.definition
             if only_adds and definition.id in self._targets:
                 continue
+            if definition.id in self._targets and definition.column("rowid") is not None:
+                raise Unsupported(
+                    f'"{definition.name}" has a column "rowid", by which rows cannot be told apart',
+                    construct="that statement on a table with a column rowid",
+                    hint="give the column another name",
+                )
             route.ensure([table_relation(state)])
             view, part, position = route.located(definition.id)
             route.register(cursor, self._registered)
             listed = ", ".join(quote(c.name) for c in definition.columns)
             before = self._before(state)
-            places = f"{part} AS {_PART}, {position} AS {_POSITION}"
+            places = f"{part} AS {PART}, {position} AS {_POSITION}"
             rows = f"SELECT {places}, {listed} FROM {view}"
             if self.by_row_id:
                 rows = self._in_order_of_ids(state, rows)
             cursor.execute(f"CREATE TABLE {before} AS {rows}")
-            cursor.execute(
-                f"INSERT INTO {self._copy.table(state)} ({listed}) "
-                f"SELECT {listed} FROM {before} ORDER BY rowid"
-            )
+            fill_by_id(cursor, self._copy.table(state), before, listed, definition)
             self._parts[definition.id] = Located(route.leaf(definition.id).parts)
             if definition.id not in self._targets and not self.by_row_id:
                 self._change.transaction.rely_on(definition.id)
@@ -184,8 +195,10 @@ class Mirror:
     def _in_order_of_ids(self, state: TableState, rows: str) -> str:
         """A query for rows in the order of their row ids, so that the kernel counts them the same.
 
+        Where rows were deleted there are rows without a place, to be counted and then deleted.
+
         Raises:
-            Unsupported: There are gaps between the ids: rows were deleted.
+            Unsupported: Too many rows were deleted.
         """
         cursor, transaction = self._copy.cursor, self._change.transaction
         store = self._change.session.database.store
@@ -193,20 +206,21 @@ class Mirror:
         if not parts:
             return rows
         cursor.register("places", row_places(store, state, parts, transaction.id))
-        ordered = (
-            f"SELECT rows.* FROM ({rows}) AS rows JOIN places ON {_PART} = places.part "
+        placed = (
+            f"({rows}) AS rows JOIN places ON {PART} = places.part "
             f"AND {_POSITION} = places.position"
         )
-        ids = ordered.replace("rows.*", "id")
-        known = f"SELECT count(*), max(id) FROM ({ids}) WHERE id < {LAST}"
+        known = f"SELECT count(*), max(places.id) FROM {placed} WHERE places.id < {LAST}"
         count, last = cursor.execute(known).fetchall()[0]
-        if count and last != count - 1:
-            raise Unsupported(
-                f'rows of "{state.definition.name}" were deleted: they have no rowid to count by',
-                construct="rowid of a table that rows were deleted from",
-                hint="name rows by a key",
-            )
-        return f"{ordered} ORDER BY places.id"
+        if not count or last == count - 1:
+            return f"SELECT rows.* FROM {placed} ORDER BY places.id"
+        require_few_gaps(state.definition, count, last)
+        return (
+            f"SELECT known.* EXCLUDE ({PLACE}) FROM "
+            f"(SELECT rows.*, places.id AS {PLACE} FROM {placed}) "
+            f"AS known FULL JOIN range({last + 1}) AS counted(id) ON known.{PLACE} = counted.id "
+            f"ORDER BY coalesce(known.{PLACE}, counted.id)"
+        )
 
     def _before(self, state: TableState) -> str:
         return f"{self._copy.database}.{BEFORE}.{quote(state.definition.id)}"
@@ -272,15 +286,15 @@ class Mirror:
         )
         located = self._parts[definition.id]
         gone = (
-            f"SELECT {_PART}, {_POSITION} FROM {before} AS before LEFT JOIN {now} AS now "
+            f"SELECT {PART}, {_POSITION} FROM {before} AS before LEFT JOIN {now} AS now "
             f"ON now.rowid = before.rowid WHERE now.rowid IS NULL OR {distinct}"
         )
         for batch in self._batches(gone):
             located.note(_integers(batch, 0), _integers(batch, 1))
         stored = f"{storage_select(definition, checks=False)}"
         changed = (
-            f"SELECT {_PART}, {_POSITION}, {stored} FROM "
-            f"(SELECT {_PART}, {_POSITION}, now.* FROM {now} AS now "
+            f"SELECT {PART}, {_POSITION}, {stored} FROM "
+            f"(SELECT {PART}, {_POSITION}, now.* FROM {now} AS now "
             f"JOIN {before} AS before ON now.rowid = before.rowid WHERE {distinct} "
             f"ORDER BY now.rowid) AS {quote(definition.name)}"
         )
@@ -304,8 +318,8 @@ class Mirror:
         change = self._change
         now = f"{self._copy.path(becomes.schema)}.{quote(becomes.name)}"
         sql = (
-            f"SELECT {_PART}, {_POSITION}, {storage_select(becomes, checks=False)} FROM "
-            f"(SELECT {_PART}, {_POSITION}, now.* FROM {now} AS now "
+            f"SELECT {PART}, {_POSITION}, {storage_select(becomes, checks=False)} FROM "
+            f"(SELECT {PART}, {_POSITION}, now.* FROM {now} AS now "
             f"JOIN {self._before(state)} AS before "
             f"ON now.rowid = before.rowid ORDER BY now.rowid) AS {quote(becomes.name)}"
         )
@@ -334,16 +348,16 @@ class Mirror:
         if not known:
             return
         rows = self._copy.cursor.execute(
-            "SELECT schema_name, sequence_name, last_value, rtrim(sql, ';') "
-            "FROM duckdb_sequences() "
-            f"WHERE database_name = {literal(self._copy.database)}"
+            f"SELECT schema_name, sequence_name, last_value, rtrim(sql, ';'), {_SET_BACK} "
+            f"FROM duckdb_sequences() WHERE database_name = {literal(self._copy.database)}"
         ).fetchall()
-        for schema, name, value, text in rows:
+        for schema, name, value, text, set_back in rows:
             entry = known["sequence", schema.lower(), name.lower()]
-            # After setval(…, false) there is no last value: the text tells where it starts.
-            sql = text if value is None else entry.sql
-            if (value, sql) != (entry.value, entry.sql):
-                self._change.transaction.add("NEXTVAL", replace(entry, sql=sql, value=value))
+            moved = replace(entry, value=value)
+            if set_back:  # there is no last value to go on from: it starts where the text says
+                moved = replace(entry, sql=text, value=None)
+            if moved != entry:
+                self._change.transaction.add("NEXTVAL", moved)
 
 
 def _integers(batch: pa.RecordBatch, index: int) -> npt.NDArray[np.int64]:

@@ -22,8 +22,20 @@ if TYPE_CHECKING:
 
 
 def attach(session: Session, statement: st.Attach) -> Result:
-    """Run ATTACH or DETACH."""
+    """Run ATTACH, DETACH or ALTER DATABASE.
+
+    Raises:
+        Unsupported: The database to alter is the store, or one that the engine works with.
+    """
     database = session.database
+    if statement.verb == "ALTER":
+        stream = TokenStream(statement.sql)
+        stream.accept("ALTER", "DATABASE")
+        stream.accept("IF", "EXISTS")
+        name = stream.identifier().lower()
+        known = database.kernel.execute("SELECT lower(database_name) FROM duckdb_databases()")
+        if name in {database.name.lower(), *(row[0] for row in known)} - database.attached:
+            raise Unsupported("ALTER DATABASE is not supported", construct="ALTER DATABASE")
     before = set(database.kernel.databases())
     cursor = session.primary()
     cursor.execute(statement.sql)

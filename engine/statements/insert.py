@@ -55,17 +55,18 @@ def insert_fast(change: Change, plan: Plan, rows: Sequence[object]) -> Result | 
         groups: tuple[RowGroup, ...] = (inlined,)
     else:
         groups = RowGroupWriter(store, transaction, columns).write([batch])
+    if fast.blind:
+        append = Append(fast.definition.id, groups)
+        if change.session.in_transaction:
+            transaction.add("INSERT", append)
+        else:
+            transaction.add_blind("INSERT", append)
+        return Result(None, count=batch.num_rows)
     keys = KeyCheck(state)
-    if keys.needed:
-        keys.observe(batch)
+    keys.observe(batch)
     append = Append(fast.definition.id, groups, keys.unique, keys.appended())
-    if keys.needed:
-        transaction.add("INSERT", append)
-        verify_keys(change, state.definition, keys)
-    elif change.session.in_transaction:
-        transaction.add("INSERT", append)
-    else:
-        transaction.add_blind("INSERT", append)
+    transaction.add("INSERT", append)
+    verify_keys(change, state.definition, keys)
     return Result(None, count=batch.num_rows)
 
 

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ...errors import InvalidRequest
@@ -59,6 +60,7 @@ def bind_versions(sql: str, parameters: Parameters) -> tuple[str, Parameters]:
     return sql, _left(given, inside, [m for m in found if m not in inside])
 
 
+@lru_cache(maxsize=256)
 def _regions(sql: str) -> list[tuple[int, int]]:
     """Where the parameters of a statement are wanted before it is planned, by offsets."""
     if _WHOLE.match(sql):

@@ -104,18 +104,18 @@ def test_statement_timeout_is_the_connections_own(db: pagelake.Connection) -> No
     assert len(db.execute(work).fetchall()) == 1
 
 
-def test_lock_timeout_gives_up_with_a_retryable_conflict(store_path: Path) -> None:
+def test_two_writers_of_a_row_get_a_retryable_conflict(store_path: Path) -> None:
     with pagelake.connect(store_path) as db:
         db.execute("CREATE TABLE t (a INTEGER); INSERT INTO t VALUES (1)")
         one, two = db.cursor(), db.cursor()
         one.begin()
         two.begin()
         one.execute("UPDATE t SET a = 2")
-        two.execute("UPDATE t SET a = 3")
-        one.commit()
         with pytest.raises(pagelake.Conflict) as caught:
-            two.commit()
+            two.execute("UPDATE t SET a = 3")
         assert caught.value.retryable
+        two.rollback()
+        one.commit()
         assert db.execute("SELECT a FROM t").fetchall() == [(2,)]
         two.execute("UPDATE t SET a = 4")
         assert db.execute("SELECT a FROM t").fetchall() == [(4,)]
