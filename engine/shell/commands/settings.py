@@ -34,7 +34,7 @@ def _settings(shell: Shell, arguments: list[str]) -> None:
 
 
 def _engine_rows(shell: Shell) -> list[tuple[str, ...]]:
-    """Settings of the engine, as the session has them: `pagelake.settings` has the database's."""
+    """Settings of the engine, as the session has them."""
     from ...settings import SETTINGS
 
     values = shell.con._session.settings
