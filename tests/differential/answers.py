@@ -70,6 +70,8 @@ _KINDS: Final[tuple[tuple[type[Exception], str], ...]] = (
     (pagelake.TransactionAborted, "transaction"),
     (pagelake.InternalError, "internal"),
     (pagelake.InvalidRequest, "request"),
+    # Some of the binder's errors, such as a parameter in GROUP BY, have no class of their own.
+    (duckdb.Error, "request"),
 )
 _MISSING: Final = ("not found", "does not exist", "does not have a column", "already exists")
 
