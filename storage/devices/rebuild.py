@@ -6,9 +6,9 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from ...errors import Corrupt, Denied, InvalidRequest, Unavailable
-from .scrub import being_written, file_names, put_strip, replace_sealed, small_file_names
+from .scrub import being_written, file_names, replace_sealed, small_file_names
 from .striping.membership import identify_child, join_child, open_child
-from .striping.replica import SEGMENTS, remove_file, unseal
+from .striping.replica import SEGMENTS, put_strip, remove_file, unseal
 from .striping.stripes import HEADER_BYTES, file_key, unit_of
 
 if TYPE_CHECKING:
@@ -92,7 +92,10 @@ def _fill(
     if identify_child(child) is None and child.exists("store.json"):
         raise InvalidRequest(f"{path} holds a store of its own", hint="name an empty directory")
     join_child(child, device.devices, index)
+    # What grows is left until the child has joined: from then on its writer minds it, too.
     names = file_names(device)
+    growing = being_written(device, _segments(names))
+    names = [name for name in names if name not in growing]
     _remove_all_but(child, names)
     sizes = {name: _size(device, name) for name in names}
     done, total = 0, sum(sizes.values())
@@ -104,6 +107,10 @@ def _fill(
             pace(sizes[name])
         if progress is not None:
             progress(name, done, total)
+
+
+def _segments(names: Iterable[str]) -> list[str]:
+    return [name for name in names if name.startswith(f"{SEGMENTS}/")]
 
 
 def _size(device: StripedDevice, name: str) -> int:
@@ -152,15 +159,17 @@ def _complete(device: StripedDevice, index: int) -> None:
     """Make up for what happened between the copy and the epoch with which the child joined."""
     child = device.members[index]
     others = [i for i in device.members.live() if i != index]
-    for name in file_names(device):
-        striped = name.startswith(f"{SEGMENTS}/")
-        if striped and being_written(device, name):
-            continue  # its writer puts the strip there with the next append
+    names = file_names(device)
+    growing = being_written(device, _segments(names))
+    for name in names:
+        if name in growing:
+            _give_strip(device, index, name)
+            continue
         if not any(device.members.has(i, name) for i in others):
             device.members.attempt(index, lambda c, n=name: remove_file(c, n))  # type: ignore[misc]
             continue
         with contextlib.suppress(FileNotFoundError):
-            if striped:
+            if name.startswith(f"{SEGMENTS}/"):
                 stripes = device.segments.stripes(name)
                 end = stripes[-1].strip_end if stripes else 0
                 if device.members.has(index, name) and child.size(name) >= end:
@@ -169,3 +178,27 @@ def _complete(device: StripedDevice, index: int) -> None:
                 continue
             _restore(device, child, index, name)
     device.members.declare()
+
+
+def _give_strip(device: StripedDevice, index: int, name: str) -> None:
+    """Give a child that has joined what is there of a segment that grows.
+
+    Its writer may be idle for long. Once it knows that the child has joined, it puts the whole
+    strip there itself, in the place of this one and before anything refers to what is not in it.
+    """
+    number = (index - file_key(name)) % device.devices.children
+    with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+        stripes = device.segments.stripes(name)
+        strip = device.segments.strip(name, stripes, number)
+        device.members.attempt(index, lambda child: _put_first(child, name, strip))
+
+
+def _put_first(child: Device, name: str, strip: bytes) -> bool:
+    """Give a child a strip unless its writer has, whose strip goes further than this one."""
+    staged = child.stage(strip)
+    try:
+        first = staged.link(name)
+    finally:
+        staged.discard()
+    child.sync_directory(SEGMENTS)
+    return first

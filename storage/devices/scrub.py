@@ -10,11 +10,11 @@ from ...errors import Corrupt, Denied, Unavailable
 from ..page import segment_name
 from ..pins import held_segments
 from .local_device import FOLDERS
-from .striping.replica import SEGMENTS, publish_copy, remove_file, unseal
+from .striping.replica import SEGMENTS, publish_copy, put_strip, remove_file, unseal
 from .striping.stripes import file_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
 
     from .device import Device
@@ -206,18 +206,21 @@ def replace_sealed(child: Device, name: str, content: bytes) -> bool:
 # Segments
 
 
-def being_written(device: StripedDevice, name: str) -> bool:
-    """True when a process may still append to a segment.
+def being_written(device: StripedDevice, names: Collection[str]) -> set[str]:
+    """Those of some segments to which a process may still append.
 
     Whoever writes one holds it before it exists and lets go for good, so one that is not held
     stays as it is.
+
+    Args:
+        device: The device.
+        names: Of segments that were there before this look.
     """
-    if device.segments.is_open(name):
-        return True
     try:
-        return name in {segment_name(number) for number in held_segments(device)}
+        held = {segment_name(number) for number in held_segments(device)}
     except Unavailable:
-        return True
+        return set(names)
+    return {name for name in names if name in held or device.segments.is_open(name)}
 
 
 def _scrub_segment(
@@ -227,7 +230,7 @@ def _scrub_segment(
     children = device.devices.children
     numbers = {device.segments.child_of(key, n): n for n in range(children)}
     live = device.members.live()
-    growing = being_written(device, name)  # looked at before the stripes are
+    growing = bool(being_written(device, [name]))  # looked at before the stripes are
     stripes = device.segments.stripes(name)
     bad: dict[int, int] = {}
     hopeless = False
@@ -266,16 +269,3 @@ def replace_strip(device: StripedDevice, index: int, name: str, strip: bytes) ->
     """Give a child in use a strip in the place of the one it has; False when it failed."""
     replaced = device.members.attempt(index, lambda child: put_strip(child, name, strip))
     return replaced is not None
-
-
-def put_strip(child: Device, name: str, strip: bytes) -> bool:
-    """Give a child a strip in the place of the one it has."""
-    # Nothing is ever written over: until the new file has the name, the units count as missing.
-    staged = child.stage(strip)
-    try:
-        remove_file(child, name)
-        staged.link(name)
-    finally:
-        staged.discard()
-    child.sync_directory(name.rpartition("/")[0])
-    return True

@@ -66,3 +66,16 @@ def remove_file(device: Device, name: str) -> Literal[True]:
     """Remove a file from a child."""
     device.unlink(name)
     return True
+
+
+def put_strip(child: Device, name: str, strip: bytes) -> Literal[True]:
+    """Give a child a strip in the place of the one it has."""
+    # Nothing is ever written over: until the new file has the name, the units count as missing.
+    staged = child.stage(strip)
+    try:
+        remove_file(child, name)
+        staged.link(name)
+    finally:
+        staged.discard()
+    child.sync_directory(name.rpartition("/")[0])
+    return True

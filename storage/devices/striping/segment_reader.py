@@ -21,7 +21,7 @@ from .stripes import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from .erasure import ErasureCode, Words
     from .members import Members
@@ -43,6 +43,7 @@ class SegmentReader:
         self._lock = threading.RLock()
         self._indexes: dict[str, StripeIndex] = {}
         self._files: dict[str, StripedFile] = {}
+        self._written: dict[str, StripedFile] = {}
 
     def begin(self, name: str) -> StripeIndex:
         """The stripes of a file that is being created."""
@@ -53,7 +54,7 @@ class SegmentReader:
     def opened(self, name: str, file: StripedFile) -> None:
         """This process appends to a file."""
         with self._lock:
-            self._files[name] = file
+            self._files[name] = self._written[name] = file
 
     def closed(self, name: str) -> None:
         """A file takes no further appends."""
@@ -65,6 +66,24 @@ class SegmentReader:
         with self._lock:
             self._indexes.pop(name, None)
             self._files.pop(name, None)
+            self._written.pop(name, None)
+
+    def settle(self) -> dict[str, StripedFile]:
+        """Put what this process has written on all children that are in use now.
+
+        Returns:
+            The files that take no further appends, by name: done with, once nobody has joined
+            up to the moment at which their content is referred to (``settled``).
+        """
+        with self._lock:
+            written = dict(self._written)
+        return {name: file for name, file in written.items() if file.settle()}
+
+    def settled(self, files: Iterable[str]) -> None:
+        """Whoever joins from here on finds these files as they will stay."""
+        with self._lock:
+            for name in files:
+                self._written.pop(name, None)
 
     def is_open(self, name: str) -> bool:
         """True while this process appends to a file."""

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ....errors import Corrupt, Denied, Error, OutcomeUnknown, Unavailable
-from .replica import remove_file, seal
+from .replica import put_strip, remove_file, seal
 from .stripes import cut, file_key
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ class StripedFile:
         self._last: Stripe | None = None
         self._waiting = bytearray()
         self._poisoned = False
+        self._closed = False
         self._lock = threading.RLock()
         self.size = 0
 
@@ -85,21 +86,25 @@ class StripedFile:
 
     def _rejoin(self) -> None:
         """Go on with a strip on children that were rebuilt since: they count again."""
-        members, segments = self._device.members, self._device.segments
+        members = self._device.members
         for child in members.live():
             if child in self._parts:
                 if self._homes[child] is members[child]:
                     continue
                 self._drop(child)  # it went on in the directory that was there before
-            number = (child - self._key) % self._device.devices.children
-            try:
-                # Nobody else may touch a segment that its writer holds.
-                strip = segments.strip(self._name, tuple(self._index), number)
-            except Corrupt:
+            strip = self._strip(child)
+            if strip is None:
                 continue
             part = members.attempt(child, partial(_begin_again, name=self._name, strip=strip))
             if part is not None:
                 self._parts[child], self._homes[child] = part, members[child]
+
+    def _strip(self, child: int) -> bytes | None:
+        """What a child should have of the file, None when too little of it is left."""
+        number = (child - self._key) % self._device.devices.children
+        with contextlib.suppress(Corrupt):
+            return self._device.segments.strip(self._name, tuple(self._index), number)
+        return None
 
     def _append(self, child: int, parts: list[bytes | memoryview]) -> None:
         part = self._parts.get(child)
@@ -109,6 +114,7 @@ class StripedFile:
             self._drop(child)
 
     def _drop(self, child: int) -> None:
+        self._homes.pop(child)
         self._parts.pop(child).close()
 
     def _require_enough(self) -> None:
@@ -135,9 +141,36 @@ class StripedFile:
                 self._poisoned = True
                 raise
 
+    def settle(self) -> bool:
+        """Make what is durable already so on children that were rebuilt since, too.
+
+        Whoever appended without knowing that a child has joined must do this before anybody
+        refers to the content: it counts on the child from then on.
+
+        Returns:
+            True when the file takes no further appends.
+        """
+        members = self._device.members
+        with self._lock:
+            lacking = [i for i in members.live() if self._homes.get(i) is not members[i]]
+            if not self._closed and not self._poisoned:
+                if lacking:
+                    self._rejoin()
+                    self.sync()
+                return False
+            for child in lacking:
+                strip = self._strip(child)
+                if strip is None:
+                    continue
+                home = members[child]
+                if members.attempt(child, partial(put_strip, name=self._name, strip=strip)):
+                    self._homes[child] = home
+            return self._closed
+
     def close(self) -> None:
         """Release the strips. Closing twice is allowed."""
         with self._lock:
+            self._closed = True
             if not self._poisoned and self._parts:
                 # Nothing that was synced waits; whoever needs the rest would have synced it.
                 with contextlib.suppress(Error):
@@ -150,8 +183,12 @@ class StripedFile:
 
 
 def _begin_again(child: Device, name: str, strip: bytes) -> AppendFile:
-    remove_file(child, name)
-    part = child.create(name)
+    part = None
+    while part is None:
+        remove_file(child, name)
+        # Whoever rebuilds the child may give it the strip this moment, which happens once.
+        with contextlib.suppress(FileExistsError):
+            part = child.create(name)
     try:
         part.append(strip)
         child.sync_directory(name.rpartition("/")[0])
@@ -213,17 +250,19 @@ class StripedStagedFile:
             while True:
                 self._device.members.refresh()
                 self._device.members.declare()
-                self._stage()
                 epoch = self._device.members.membership.epoch
+                written = self._device.segments.settle()
+                self._stage()
                 taken = self._link_everywhere(name)
                 if taken is None:
                     continue
                 self._device.members.declare()
                 self._device.members.refresh()
                 if self._device.members.membership.epoch == epoch:
+                    self._device.segments.settled(written)
                     break
                 # Others may have gone on without the child that decided: the one that decides
-                # now must have the file.
+                # now must have the file. A child that joined must have what it refers to.
         except (Unavailable, Denied, OSError) as error:
             if not self._linked:
                 raise

@@ -20,6 +20,8 @@ from pagelake.storage.devices.striping.membership import (
     link_epoch,
     newest_epoch,
 )
+from pagelake.storage.environment import Environment
+from pagelake.storage.pins import hold_segment
 from tests.unit.storage.striping.test_striped_device import (
     NAME,
     content_of,
@@ -29,7 +31,11 @@ from tests.unit.storage.striping.test_striped_device import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from pagelake.storage.devices.device import Hold
+    from pagelake.storage.devices.striping.striped_file import StripedFile
 
 
 # One directory names all
@@ -243,6 +249,58 @@ def test_a_directory_replaced_in_place_is_used_by_who_did_not_notice(tmp_path: P
     left = open_striped(paths, None, create=True)
     assert bytes(left.map(NAME, 0, 150_000)) == content_of(100_000) + content_of(50_000, seed=8)
     assert left.read("log/2") == b"late"
+
+
+def close_file(file: StripedFile, _hold: Hold) -> None:
+    file.close()
+
+
+def let_go(file: StripedFile, hold: Hold) -> None:
+    file.close()
+    hold.release()
+
+
+def fail(file: StripedFile, _hold: Hold) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(file, "_require_enough", lambda: 1 // 0)
+        file.append(b"never read")
+        with pytest.raises(ZeroDivisionError):
+            file.sync()
+
+
+def go_on(_file: StripedFile, _hold: Hold) -> None:
+    """Nothing happens to the file."""
+
+
+@pytest.mark.parametrize("then", [go_on, close_file, let_go, fail])
+@pytest.mark.parametrize("late", [0, 70_000])
+def test_what_is_referred_to_lies_on_a_device_that_joined_unnoticed(
+    tmp_path: Path, then: Callable[[StripedFile, Hold], None], late: int
+) -> None:
+    paths = folders(tmp_path, 6)
+    writer = open_striped(paths, 2, create=True)
+    hold = hold_segment(writer, Environment(), int(NAME.rpartition("/")[2], 16))
+    file = writer.create(NAME)
+    file.append(content_of(100_000))
+    file.sync()
+    publish(writer, "log/1", b"refers to 100,000 bytes")
+    carer = open_striped(paths, None, create=True)
+    shutil.rmtree(paths[0])
+    publish(carer, "log/2", b"the writer did not see this")
+    rebuild(carer, 0, paths[0])
+    expected = content_of(100_000)
+    if late:
+        # The writer knows neither that the device was away nor that it is back.
+        file.append(content_of(late, seed=8))
+        file.sync()
+        then(file, hold)
+        publish(writer, "log/3", b"refers to the rest")
+        expected += content_of(late, seed=8)
+    for path in paths[2:4]:
+        shutil.rmtree(path)
+    left = open_striped(paths, None, create=True)
+    assert bytes(left.map(NAME, 0, len(expected))) == expected
+    hold.release()
 
 
 def test_a_returning_device_forgets_what_was_removed(tmp_path: Path) -> None:
