@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import struct
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgpack
@@ -124,7 +124,7 @@ class Combining:
     environment: Environment
     _turn: Turn | None = None
     _hold: Hold | None = None
-    _asked: bool = field(default=False)
+    _asked: bool = False
 
     def take(self) -> bool | None:
         """Take the turn if it is free; None where there are no turns to take."""

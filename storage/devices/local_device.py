@@ -194,12 +194,14 @@ class LocalDevice:
             if create:
                 self._make_folders()
             elif found is None:
-                raise NotAStore(f"{root} does not exist", hint="open it writable to create it")
+                hint = "name the directory of a store, or open it writable to create one"
+                raise NotAStore(f"{root} does not exist", hint=hint)
         except OSError as error:
             if error.errno in NO_ROOM:
                 raise StorageFull(f"the device has no room left for a store in {root}") from error
             failure = Unavailable if error.errno in _PASSING else NotAStore
-            raise failure(f"cannot open a store in {root}: {error.strerror}") from error
+            spot = f": {error.filename}" if error.filename else ""
+            raise failure(f"cannot open a store in {root}: {error.strerror}{spot}") from error
         if create:
             try:
                 self._probe_link()

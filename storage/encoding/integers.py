@@ -7,8 +7,6 @@ Byte layout: docs/format/column-chunk.md, section 5.
 
 from __future__ import annotations
 
-import numpy as np
-
 from ...errors import Corrupt
 from ..column_vector import WordArray, signed, word_dtype
 from .byte_split import read_split
@@ -89,8 +87,3 @@ def _read_layout(reader: ChunkReader, codec: Codec, rows: int) -> WordArray:
 def span_of(words: WordArray) -> tuple[int, int]:
     """Return (smallest, largest) of unsigned words; (0, 0) without rows."""
     return (int(words.min()), int(words.max())) if len(words) else (0, 0)
-
-
-def narrowest(words: WordArray, high: int) -> WordArray:
-    """Return the words in the narrowest of 1, 2 and 4 bytes that holds `high`."""
-    return words.astype(np.uint8 if high < 1 << 8 else np.uint16 if high < 1 << 16 else np.uint32)

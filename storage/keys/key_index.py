@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from ..delete_vector import Positions
     from ..effects import Column, RowGroup, TableDefinition
     from ..snapshot import TableState
     from ..store import Store
@@ -61,15 +60,6 @@ class FoundRows:
     def chosen(self, mask: npt.NDArray[np.bool_]) -> FoundRows:
         """Some of the rows."""
         return FoundRows(self.keys[mask], self.groups[mask], self.positions[mask])
-
-    def by_row_group(self, state: TableState) -> dict[str, Positions]:
-        """Positions by row group id, sorted and distinct: what ``Transaction.delete`` takes."""
-        return {
-            state.row_groups[int(group)].id: np.unique(self.positions[self.groups == group]).astype(
-                np.uint32
-            )
-            for group in np.unique(self.groups)
-        }
 
 
 @dataclass(slots=True)

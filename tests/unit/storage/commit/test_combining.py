@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ from pagelake.errors import Conflict, OutcomeUnknown, StorageFull, Unavailable
 from pagelake.storage.commit import committer
 from pagelake.storage.commit.combining import OFFERS, TURN, Offer, may_offer
 from pagelake.storage.devices.local_device import LocalDevice
+from pagelake.storage.devices.local_hold import LocalHold
 from pagelake.storage.devices.memory_device import MemoryDevice
 from pagelake.storage.devices.recording_device import RecordingDevice, SyncDirectory
 from pagelake.storage.effects import (
@@ -27,6 +29,7 @@ from pagelake.storage.effects import (
 )
 from pagelake.storage.environment import Environment
 from pagelake.storage.failpoints import Failpoint
+from pagelake.storage.log.record import transaction_to_wire
 from pagelake.storage.page import PageRef
 from pagelake.storage.store import Store
 from tests.unit.storage.builders import TABLE, append, commit, definition, inline_group
@@ -36,7 +39,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from pathlib import Path
 
-    from pagelake.storage.devices.device import Device
+    from pagelake.storage.devices.device import Device, Hold, Turn
 
 
 class Killed(BaseException):
@@ -62,6 +65,15 @@ def store(device: Device) -> Iterator[Store]:
 def pool() -> Iterator[ThreadPoolExecutor]:
     with ThreadPoolExecutor(4) as threads:
         yield threads
+
+
+@pytest.fixture
+def turn(device: Device, monkeypatch: pytest.MonkeyPatch) -> Turn:
+    """The turn, for a test to take; nobody loses patience with who has it."""
+    monkeypatch.setattr(committer, "STALL_S", 60.0)
+    turn = device.turn(TURN)
+    assert turn is not None
+    return turn
 
 
 def insert(store: Store, value: int) -> int:
@@ -99,13 +111,10 @@ def waiting_for_the_turn(
 
 
 def test_those_who_wait_share_one_record(
-    store: Store, device: Device, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+    store: Store, device: Device, pool: ThreadPoolExecutor, turn: Turn
 ) -> None:
-    monkeypatch.setattr(committer, "STALL_S", 60.0)
     others = [Store(device), Store(device), Store(device)]
     before = store.snapshot().version
-    turn = device.turn(TURN)
-    assert turn is not None
     assert turn.take()
     futures = waiting_for_the_turn(device, pool, others)
     assert Store(device).snapshot().version == before, "nobody goes on without the turn"
@@ -118,11 +127,13 @@ def test_those_who_wait_share_one_record(
 
 
 def test_a_turn_that_stands_still_is_passed_over(
-    store: Store, device: Device, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+    store: Store,
+    device: Device,
+    pool: ThreadPoolExecutor,
+    turn: Turn,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(committer, "STALL_S", 0.05)
-    turn = device.turn(TURN)
-    assert turn is not None
     assert turn.take()
     assert insert(store, 1) == 2
     # Found once to stand still, nobody waits for it again until something happens.
@@ -133,7 +144,7 @@ def test_a_turn_that_stands_still_is_passed_over(
 
 
 def test_a_leader_that_wakes_late_commits_nothing_twice(
-    device: Device, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+    device: Device, pool: ThreadPoolExecutor, turn: Turn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It has another one's offer in hand, which that one has committed by itself meanwhile."""
     asleep, awake = threading.Event(), threading.Event()
@@ -147,9 +158,6 @@ def test_a_leader_that_wakes_late_commits_nothing_twice(
 
     sleeper, other = Store(device, environment=Environment(reach=reach)), Store(device)
     commit(sleeper, CreateTable(definition()))
-    turn = device.turn(TURN)
-    assert turn is not None
-    monkeypatch.setattr(committer, "STALL_S", 60.0)
     assert turn.take()
     theirs = waiting_for_the_turn(device, pool, [other])
     stop_at.add(Failpoint.COMMIT_STAGED)
@@ -171,7 +179,11 @@ def test_a_leader_that_wakes_late_commits_nothing_twice(
 
 @pytest.mark.parametrize("point", [Failpoint.COMMIT_STAGED, Failpoint.COMMIT_LINKED])
 def test_the_death_of_a_leader_is_no_news_to_those_who_wait(
-    device: Device, pool: ThreadPoolExecutor, point: Failpoint, monkeypatch: pytest.MonkeyPatch
+    device: Device,
+    pool: ThreadPoolExecutor,
+    point: Failpoint,
+    turn: Turn,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     dying: set[Failpoint] = set()
 
@@ -182,9 +194,6 @@ def test_the_death_of_a_leader_is_no_news_to_those_who_wait(
     recorder = RecordingDevice(inner=device)  # type: ignore[arg-type]
     leader, other = Store(device, environment=Environment(reach=reach)), Store(recorder)
     commit(leader, CreateTable(definition()))
-    monkeypatch.setattr(committer, "STALL_S", 60.0)
-    turn = device.turn(TURN)
-    assert turn is not None
     assert turn.take()
     take = other._committer._combining.take
     monkeypatch.setattr(other._committer._combining, "take", lambda: False)
@@ -202,23 +211,34 @@ def test_the_death_of_a_leader_is_no_news_to_those_who_wait(
     assert SyncDirectory("log") in recorder.trace.calls[marks:]
 
 
-def test_what_the_dead_offered_is_not_committed(store: Store, device: Device) -> None:
+@pytest.mark.parametrize("alive", [True, False])
+def test_what_the_dead_offered_is_not_committed(
+    store: Store, device: Device, *, alive: bool
+) -> None:
     other = Store(device)
     transaction = other.begin_blind()
     transaction.add_blind("INSERT", Append(TABLE, (inline_group("g", [1]),)))
-    hold = device.hold(f"{OFFERS}/dead", Offer(store.head.tail, ()).encode())
-    hold.release()
+    offer = Offer(store.head.tail, (transaction_to_wire(transaction.committed()),))
+    hold = device.hold(f"{OFFERS}/another", offer.encode())
+    if not alive:
+        die(hold)
     assert insert(store, 2) == 2
-    assert rows(device) == 1
+    assert rows(device) == (2 if alive else 1)
+
+
+def die(hold: Hold) -> None:
+    """End a holder without a word, as the death of its process does."""
+    if isinstance(hold, LocalHold):
+        os.close(hold._file.descriptor)
+        hold._file.descriptor = -1
+    else:
+        hold.release()
 
 
 def test_an_offer_that_does_not_fit_any_more_is_left_to_its_owner(
-    store: Store, device: Device, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+    store: Store, device: Device, pool: ThreadPoolExecutor, turn: Turn
 ) -> None:
-    monkeypatch.setattr(committer, "STALL_S", 60.0)
     other = Store(device)
-    turn = device.turn(TURN)
-    assert turn is not None
     assert turn.take()
     futures = waiting_for_the_turn(device, pool, [other])
     commit(store, DropTable(TABLE))  # it waits a moment for the turn, then races
@@ -237,17 +257,18 @@ def test_names_that_changed_since_they_were_read_are_a_conflict(
     commit(other, AlterTable(definition(name="u")))
     with pytest.raises(Conflict):
         transaction.commit()
-    assert insert(store, 2) == 4 - 1, "what it has learned by that is right"
+    assert insert(store, 2) == 3, "what it has learned by that is right"
 
 
 def test_a_failure_that_leaves_no_doubt_is_called_by_its_name(
-    store: Store, device: Device, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+    store: Store,
+    device: Device,
+    pool: ThreadPoolExecutor,
+    turn: Turn,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Whoever gets the turn knows that nobody has its offer in hand."""
-    monkeypatch.setattr(committer, "STALL_S", 60.0)
     other = Store(device)
-    turn = device.turn(TURN)
-    assert turn is not None
     assert turn.take()
     futures = waiting_for_the_turn(device, pool, [other])
 
@@ -261,12 +282,13 @@ def test_a_failure_that_leaves_no_doubt_is_called_by_its_name(
 
 
 def test_a_failure_that_leaves_a_doubt_says_so(
-    store: Store, device: Device, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+    store: Store,
+    device: Device,
+    pool: ThreadPoolExecutor,
+    turn: Turn,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(committer, "STALL_S", 60.0)
     other = Store(device)
-    turn = device.turn(TURN)
-    assert turn is not None
     assert turn.take()
     futures = waiting_for_the_turn(device, pool, [other])
 
@@ -298,11 +320,9 @@ def test_offers_that_make_no_sense_are_passed_over(content: bytes) -> None:
 
 
 def test_what_a_serializable_transaction_has_read_keeps_it_from_being_offered(
-    store: Store, device: Device, monkeypatch: pytest.MonkeyPatch
+    store: Store, device: Device, turn: Turn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(committer, "ORDERLY_S", 0.0)
-    turn = device.turn(TURN)
-    assert turn is not None
     assert turn.take()
     transaction = store.begin()
     transaction.make_serializable()
