@@ -10,6 +10,7 @@ from ..sql import statement as st
 from ..sql.classify import classify
 from ..sql.provider import Relation, RelationColumn, RelationKind, SystemRelation
 from ..sql.references import read_at_schema, read_changes_schema
+from ..storage.schema_path import joined
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -100,12 +101,16 @@ class SessionCatalog:
         """Find a relation by its possibly qualified name, regardless of case."""
         if len(parts) == 3 and parts[0].lower() == self.database.lower():
             return self._find(parts[1], parts[2])
+        if len(parts) > 2:
+            return self._find(joined(*parts[:-1]), parts[-1])
         if len(parts) == 2:
             if parts[0].lower() == "temp":
                 return self._temporary(parts[1])
             found = self._find(parts[0], parts[1])
             if found is None and parts[0].lower() == self.database.lower():
                 found = self._find(self.schema, parts[1])
+            if parts[0].lower() == DEFAULT_SCHEMA:  # theirs is called main too, and comes first
+                return self._temporary(parts[1]) or found
             return found
         if len(parts) == 1:
             return (

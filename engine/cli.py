@@ -18,6 +18,7 @@ import difflib
 import os
 import sys
 from contextlib import contextmanager
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, ClassVar, cast
@@ -25,7 +26,7 @@ from typing import TYPE_CHECKING, BinaryIO, ClassVar, cast
 import click
 
 from .. import __version__, connect
-from ..errors import InvalidRequest
+from ..errors import Interrupted, InvalidRequest
 from .cli_errors import discard_output, report, status_of
 from .output.format import (
     BINARY_FORMATS,
@@ -368,21 +369,29 @@ def _run_query(
 ) -> None:
     import time
 
-    from .shell.cancellation import run_cancellable
+    from .shell.watched import run_watched
 
-    def work(poll: Callable[[], None]) -> None:
-        for number, statement in enumerate(statements, start=1):
-            poll()
-            started = time.perf_counter()
-            result = con.sql(statement, values)
-            if number == len(statements) or presenter.format_name not in LAST_RESULT_FORMATS:
-                presenter.show(result, started, poll)
-                continue
-            if result.columns:
-                for _ in result.reader():
-                    poll()
+    observer = None
+    if sys.stderr.isatty():
+        from .shell.observation import Observer
 
-    run_cancellable(con, work)
+        observer = Observer(con._session)
+
+    def run(number: int, poll: Callable[[], None]) -> None:
+        started = time.perf_counter()
+        result = con.sql(statements[number], values)
+        if number == len(statements) - 1 or presenter.format_name not in LAST_RESULT_FORMATS:
+            presenter.show(result, started, poll)
+        elif result.columns:
+            for _ in result.reader():
+                poll()
+
+    for number in range(len(statements)):
+        run_watched(con, partial(run, number), presenter, observer, _cancelled)
+
+
+def _cancelled() -> None:
+    raise Interrupted("cancelled")
 
 
 def parameter_value(raw: str) -> object:

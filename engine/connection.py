@@ -14,6 +14,7 @@ from .. import errors
 from ..errors import Closed, InvalidRequest, TypeMismatch
 from ..sql.references import At
 from ..sql.tokens import literal, quote
+from ..storage.schema_path import dotted
 from ..storage.store import STORE_FORMAT
 from .database import MEMORY, Database
 from .kernel_errors import typed_memory_errors
@@ -190,8 +191,9 @@ class Cursor:
         self._session.check_usable()
         snapshot, wanted = self._session.snapshot(), (schema or self._session.schema).lower()
         tables = [s.definition for s in snapshot.tables.values()]
-        names = {d.name for d in tables if d.schema.lower() == wanted}
-        names |= {v.name for v in snapshot.views.values() if v.schema.lower() == wanted}
+        views = snapshot.views.values()
+        names = {d.name for d in tables if dotted(d.schema).lower() == wanted}
+        names |= {v.name for v in views if dotted(v.schema).lower() == wanted}
         return sorted(names)
 
     def close(self) -> None:

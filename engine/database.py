@@ -32,6 +32,7 @@ from .maintenance import Maintenance
 from .native.introspection import introspect
 from .plan_cache import PlanCache
 from .query_log import QueryLog
+from .result_cache.cache import ResultCache
 from .rivals import Rivals
 from .session import Session
 from .settings import SETTINGS, Settings, remove_temp_directory
@@ -115,6 +116,7 @@ class Database:
         self.keys = KeyIndexes(self.store)
         self.log = QueryLog()
         self.plans = PlanCache(self.settings.integer("plan_cache_entries"))
+        self.results = ResultCache(self.settings.integer("result_cache_bytes"))
         self._factories = (registry or builtin_registry()).seal()
         self.system: dict[str, SystemRelation] = self._system_at(self.store.snapshot())
         self.router = Router(
@@ -151,6 +153,7 @@ class Database:
         """Let changed settings take effect."""
         self.kernel.apply(self.settings)
         self.plans.entries_max = self.settings.integer("plan_cache_entries")
+        self.results.resize(self.settings.integer("result_cache_bytes"))
         budget = self.settings.integer("hot_bytes_max")
         if budget != self.hot.directory.bytes_max:
             self.hot.directory.set_budget(budget)
@@ -170,6 +173,7 @@ class Database:
         context = SystemContext(
             self.store, snapshot, lambda: self._hot_rows(snapshot), self.log.rows,
             lambda: _setting_rows(settings or self.settings), self._maintenance_rows,
+            self.results.rows,
         )  # fmt: skip
         return {name: make(context) for name, make in self._factories.items()}
 
@@ -234,6 +238,7 @@ class Database:
             self.maintenance.close,
             self.router.close,
             self.hot.detach_all,
+            self.results.forget,
             self.kernel.close,
             self.store.close,
         ):

@@ -29,6 +29,9 @@ _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "python_enable_replacements": False,
 }
 
+OWN_NAMES = "[a-z]+_[0-9a-f]{16}"
+"""Pattern of the names that ``Kernel.name`` makes up."""
+
 
 @lru_cache(maxsize=1)
 def kernel_version() -> str:

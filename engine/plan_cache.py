@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from ..sql.logical import LogicalPlan
     from ..sql.statement import Statement
     from .keys.point_query import PointQuery
+    from .result_cache.immutability import Verdict
     from .statements.fast_insert import FastInsert
 
 
@@ -27,6 +28,7 @@ class Plan:
         fast_insert: The compiled form of a simple INSERT.
         point_query: The compiled form of a query for rows of one table by their key.
         cacheable: False where it depends on more than text and catalog.
+        verdict: Whether results of a query may be kept, once that was asked.
     """
 
     text: str
@@ -37,6 +39,7 @@ class Plan:
     fast_insert: FastInsert | None = None
     point_query: PointQuery | None = None
     cacheable: bool = True
+    verdict: Verdict | None = None
 
     @property
     def blind(self) -> bool:

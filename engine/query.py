@@ -16,19 +16,24 @@ from ..sql.binder import bind
 from ..sql.classify import classify
 from ..sql.logical import LogicalPlan
 from ..sql.names import close_matches
+from ..sql.nested_names import NestedSchemas
 from ..sql.optimizer import optimize
 from ..sql.provider import RelationKind
+from ..sql.qualified_columns import without_schema
 from ..sql.references import without_versions
 from ..sql.tokens import tokenize
 from ..storage.row_group import stored_schema
 from .caller_scope import find_object, names_in_scope
 from .kernel_errors import is_hot_damage, located
 from .keys.point_query import compile_point_query
+from .native.about_queries import is_about_query
 from .native.decision import as_native
 from .plan_cache import Plan
 from .result import Execution, Result, Timing
+from .result_cache.serving import recall
 from .statements.fast_insert import compile_insert
 from .time_travel import Spliced, splice
+from .transaction_time import asks_time, start_clock, stop_clock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,6 +48,7 @@ if TYPE_CHECKING:
     from .session import Session
 
 _FILE = re.compile(r"[/*?]|\.(parquet|csv|tsv|json|jsonl|ndjson|gz|zst|txt)$", re.IGNORECASE)
+_SEED = re.compile(r"\bsetseed\s*\(", re.IGNORECASE)
 _KERNEL_NAMES = re.compile(r"^(duckdb_|pragma_|sqlite_|pg_)", re.IGNORECASE)
 _KERNEL_SCHEMAS = {"information_schema", "pg_catalog"}
 _OWN_SYNTAX = re.compile(
@@ -51,7 +57,9 @@ _OWN_SYNTAX = re.compile(
     r"|^\s*CREATE\b.*\b(CLONE|CLUSTER\s+BY)\b|^\s*ALTER\b.*\bCLUSTER\s+BY\b",
     re.IGNORECASE | re.DOTALL,
 )
-_VIEW = re.compile(r"^\s*CREATE\s+(OR\s+REPLACE\s+)?VIEW\b", re.IGNORECASE)
+_VIEW = re.compile(
+    r"^\s*CREATE\s+(OR\s+REPLACE\s+)?((SECURE|RECURSIVE)\s+)*VIEW\b", re.IGNORECASE
+)
 
 
 def make_plan(session: Session, text: str, snapshot: Snapshot | None = None) -> Plan:
@@ -68,8 +76,9 @@ def make_plan(session: Session, text: str, snapshot: Snapshot | None = None) -> 
     """
     snapshot = snapshot or session.snapshot()
     catalog = session.catalog(snapshot)
-    sql, lasting = _for_kernel(session, text, catalog)
-    statement = as_native(session, classify(sql), sql, snapshot)
+    sql, lasting = _for_kernel(session, nested_schemas(session, snapshot).flattened(text), catalog)
+    sql, changing = _classified(session, sql)
+    statement = as_native(session, changing, sql, snapshot)
     if isinstance(statement, st.Query):
         sql = statement.sql
     plan = Plan(text, statement, snapshot.catalog_version, sql=sql)
@@ -77,9 +86,14 @@ def make_plan(session: Session, text: str, snapshot: Snapshot | None = None) -> 
         point = compile_point_query(plan.sql, catalog.resolve, snapshot)
         if point is None:
             plan.logical = optimize(bind(plan.sql, catalog))
+            if is_about_query(session, plan.logical, snapshot):
+                plan.statement = st.AboutQuery(plan.sql)
         else:
             plan.point_query, plan.logical = point
-        plan.cacheable = lasting and not plan.logical.foreign
+        plan.cacheable = lasting and not plan.logical.foreign and plan.statement is statement
+        if _SEED.search(plan.sql):
+            # What follows takes its random numbers where the seed was set.
+            session.has_kernel_state, plan.cacheable = True, False
     elif isinstance(statement, st.Insert):
         plan.cacheable = False
         target = None if session.is_temporary(statement.target) else snapshot.table(
@@ -92,6 +106,29 @@ def make_plan(session: Session, text: str, snapshot: Snapshot | None = None) -> 
     else:
         plan.cacheable = False
     return plan
+
+
+def _classified(session: Session, sql: str) -> tuple[str, st.Statement]:
+    """What a text asks for, columns of the table that it changes without the table's schema."""
+    statement = classify(sql)
+    if isinstance(statement, st.Insert | st.Update | st.Delete):
+        shorter = without_schema(sql, *_qualified(session, statement.target))
+        if shorter != sql:
+            return shorter, classify(shorter)
+    return sql, statement
+
+
+def nested_schemas(session: Session, snapshot: Snapshot) -> NestedSchemas:
+    """The schemas within schemas that a session's statements may name."""
+
+    def has(schema: str, name: str) -> bool:
+        if snapshot.table(schema, name) is not None or snapshot.view(schema, name) is not None:
+            return True
+        folded = (schema.lower(), name.lower())
+        return any(key[1:] == folded for key in snapshot.entries)
+
+    database = session.database
+    return NestedSchemas(snapshot.schemas, database.attached, database.name, has)
 
 
 def _for_kernel(session: Session, text: str, catalog: SessionCatalog) -> tuple[str, bool]:
@@ -144,8 +181,13 @@ def run(
     if snapshot.catalog_version != plan.catalog_version:
         # Somebody changed names between planning and now: plan for what will be read.
         plan = make_plan(session, plan.text, snapshot)
-    logical = plan.logical
+    logical, recording = plan.logical, None
     assert logical is not None
+    if session.database.results.bytes_max:
+        kept = recall(session, plan, snapshot, parameters, timing, cached=cached)
+        if isinstance(kept, Result):
+            return kept
+        recording = kept
     try:
         opened = open_route(session, logical, frame, snapshot)
     except Corrupt as error:
@@ -174,7 +216,7 @@ def run(
     execution = Execution(
         opened.cursor,
         plan.sql,
-        parameters,
+        recording.parameters if recording else parameters,
         finish,
         session.database.abandoned.append,
         lambda error: _taken_away(
@@ -184,7 +226,7 @@ def run(
         over_the_truth,
     )
     timing.total_ms += (time.perf_counter() - begun) * 1e3
-    result = Result(execution, timing=timing)
+    result = recording.result(execution, timing) if recording else Result(execution, timing=timing)
     result._explain = lambda: _explained(session, plan.text)
     return result
 
@@ -222,6 +264,7 @@ class OpenRoute:
     """A kernel cursor on which a statement's names resolve, until it is closed."""
 
     __slots__ = (
+        "_clock_stands",
         "_kind",
         "_names",
         "_pinned",
@@ -241,6 +284,7 @@ class OpenRoute:
         self._kind = (session.schema, session.kernel_settings)
         self._names: list[str] = []
         self._primary = primary
+        self._clock_stands = False
         if not primary:
             self.cursor, self._registered = route.cursor(self._kind)
             return
@@ -265,6 +309,11 @@ class OpenRoute:
         self.cursor.register(name, value)
         self._names.append(name)
 
+    def stop_clock(self, begun_us: int) -> None:
+        """Let the statement tell a time in microseconds since 1970 for the present one."""
+        self._clock_stands = True
+        stop_clock(self.cursor, begun_us)
+
     def put_over(self, name: str, source: LeafSource) -> None:
         """Let this statement alone read something else under the name of a streamed leaf."""
         self._registered.discard(name)
@@ -280,9 +329,13 @@ class OpenRoute:
                         cursor.abort()
                 for name in (*self._names, *self._registered):
                     cursor.unregister(name)
+                if self._clock_stands:
+                    start_clock(cursor)
+                cursor.execute("USE memory")  # the route may go before the cursor is used again
                 return
-            if not drained:
+            if not drained or self._clock_stands:
                 # Rows are left: the cursor cannot run anything else before they are dropped.
+                # Nor can one whose clock stands be of use to other transactions.
                 cursor.close()
                 return
             for name in self._names:
@@ -333,6 +386,9 @@ def open_route(
         unpin(session, pinned)
         raise
     try:
+        begun_us = session.transactions.begun_us
+        if begun_us is not None and asks_time(logical, snapshot):
+            opened.stop_clock(begun_us)
         for name, value in objects.items():
             opened.register(name, value)
         for relation in logical.relations:
@@ -413,6 +469,8 @@ def run_on_primary(
     frame: FrameType | None = None,
 ) -> Result:
     """Run a statement on the session's own kernel cursor, where its temporary relations are."""
+    from .statements.change import restored, storing  # they refer to each other
+
     snapshot = session.snapshot()
     is_change = logical is None
     if logical is None:
@@ -426,7 +484,7 @@ def run_on_primary(
     opened = open_route(session, logical, frame, snapshot, primary=True)
     if session.guard.one_result and not is_change:
         return _streamed(session, sql, parameters, opened)
-    drained = False
+    drained, table = False, None
     try:
         with session.guard.watch(opened.cursor):
             # Read at once: the next statement of the session needs the same cursor.
@@ -435,17 +493,20 @@ def run_on_primary(
                 if parameters is None
                 else opened.cursor.sql(sql, params=parameters)
             )
-            table = None if answer is None else answer.to_arrow_table()
+            if answer is not None:
+                # UUID, ENUM, BIT and others would lose their type or their values in Arrow.
+                names, types = list(answer.columns), [str(kind) for kind in answer.types]
+                table = answer.project(storing(types)).to_arrow_table()
         drained = True
     finally:
         opened.close(drained=drained)
     if table is None:
         return Result(None)
-    if is_change and table.column_names == ["Count"]:
-        if not table.num_rows:  # CREATE
+    if is_change and names in (["Count"], ["Success"]):
+        if not table.num_rows:  # CREATE, DROP
             return Result(None)
         return Result(None, count=int(table.column(0)[0].as_py()))
-    return from_table(session, table)
+    return restored(session, table, names, types)
 
 
 def _streamed(session: Session, sql: str, parameters: Parameters, opened: OpenRoute) -> Result:

@@ -237,6 +237,9 @@ class Result:
 
     _explain: Callable[[], str] | None = None
 
+    from_cache: bool = False
+    """Whether the rows come from the result cache."""
+
     plan: Node | None = None
     """What EXPLAIN has drawn, for doors that draw it themselves."""
 

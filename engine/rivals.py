@@ -8,6 +8,7 @@ is told at once, and the first can commit. Between processes the first commit wi
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..errors import Conflict
@@ -18,9 +19,11 @@ if TYPE_CHECKING:
     from ..storage.store import Store
     from ..storage.transaction import Transaction
 
-_CERTAIN = (frozenset({Kind.DELETE}), frozenset({Kind.SCHEMA, Kind.DROP}))
-"""Kinds of which two on the same rows, or two on the same table, never commute."""
 _ROWS = frozenset({Kind.APPEND, Kind.DELETE})
+_DEFINITION = frozenset({Kind.SCHEMA, Kind.DROP})
+_CERTAIN = (frozenset({Kind.DELETE}), _DEFINITION)
+"""Kinds of which two on the same rows, or two on the same table, never commute."""
+_OPEN = "another transaction that is still open"
 
 
 class Rivals:
@@ -57,7 +60,8 @@ class Rivals:
         for version in range(transaction.base.version + 1, head.visible.version + 1):
             known = head.recent.footprint(version)
             if known is not None:
-                check(_patient(mine), _patient(known[0]), self._store.pages, known[1])
+                theirs = _unless_deleted_from(_patient(known[0]), mine)
+                check(_patient(mine), theirs, self._store.pages, known[1])
 
     def again(self, transaction: Transaction) -> None:
         """Forget what a transaction took back."""
@@ -81,11 +85,30 @@ class Rivals:
         mine = Footprint.of(transaction.effects)
         with self._lock:
             self._require_clear(transaction, mine)
+        self.require_unaltered(transaction)
+
+    def require_unaltered(self, transaction: Transaction) -> None:
+        """Refuse to commit rows of a table that an open transaction alters or drops.
+
+        As in DuckDB, which lets the ALTER commit: it has looked at the rows that were there.
+
+        Raises:
+            Conflict: One of them has changed it.
+        """
+        if not self._open.keys() - {transaction.id}:
+            return
+        mine = _only(_patient(Footprint.of(transaction.effects)), _ROWS)
+        rows = Footprint({table: kinds for table, kinds in mine.tables.items() if kinds})
+        with self._lock:
+            for owner, theirs in self._open.items():
+                if owner != transaction.id:
+                    altered = Footprint(_only(theirs, _DEFINITION).tables)
+                    check(rows, altered, self._store.pages, _OPEN)
 
     def _require_clear(self, transaction: Transaction, mine: Footprint) -> None:
         for owner, theirs in self._open.items():
             if owner != transaction.id:
-                _check(mine, theirs, self._store.pages, "another transaction that is still open")
+                _check(mine, theirs, self._store.pages, _OPEN)
 
 
 def _check(mine: Footprint, theirs: Footprint, pages: PageStore, describe: str) -> None:
@@ -97,11 +120,24 @@ def _check(mine: Footprint, theirs: Footprint, pages: PageStore, describe: str) 
     try:
         for kinds in _CERTAIN:
             check(_only(mine, kinds), _only(theirs, kinds), pages, describe)
-        altered = _only(theirs, frozenset({Kind.SCHEMA}))
+        altered = _unless_deleted_from(_only(theirs, frozenset({Kind.SCHEMA})), mine)
         check(_only(_patient(mine), _ROWS), altered, pages, describe)
     except Conflict as conflict:
         hint = "try again when the other transaction has ended"
         raise Conflict(conflict.message, hint=hint) from conflict
+
+
+def _unless_deleted_from(theirs: Footprint, mine: Footprint) -> Footprint:
+    """A footprint without changes of tables from which rows were deleted and nothing else.
+
+    As in DuckDB, those are told of when the deletion commits.
+    """
+    deleted = {table for table, kinds in mine.tables.items() if kinds == {Kind.DELETE}}
+    tables = {
+        table: kinds - _DEFINITION if table in deleted else kinds
+        for table, kinds in theirs.tables.items()
+    }
+    return replace(theirs, tables=tables)
 
 
 def _patient(footprint: Footprint) -> Footprint:

@@ -28,19 +28,22 @@ from ..errors import (
 from ..sql import statement as st
 from ..sql.names import close_matches
 from ..sql.tokens import Name, TokenStream, split
+from ..storage.schema_path import joined
 from ..storage.snapshot import OVERLAY_STAMP
 from . import query
 from .catalog import DEFAULT_SCHEMA, SessionCatalog, require_changeable, temporary_relations
 from .guard import Guard
 from .kernel_errors import is_hot_damage, located, translate
 from .keys import index_statements, point_run
-from .native import mirror, objects
+from .native import at_hand, mirror, objects
+from .native.temporary_undo import TemporaryUndo
 from .result import Result, Timing
 from .settings import Settings
 from .statements import (
     attached,
     copy,
     ddl,
+    describe,
     drop,
     explain,
     insert,
@@ -90,6 +93,7 @@ class Session:
         self._primary: Cursor | None = None
         self._kernel_settings: tuple[tuple[str, str], ...] = ()
         self.transactions = Transactions(database)
+        self._temporary_undo: TemporaryUndo | None = None
         self.prepared: dict[str, str] = {}
         self.outside = False
         self._past: Snapshot | None = None
@@ -175,6 +179,8 @@ class Session:
                 refuse_parameters(parameters)
             if self.outside and TokenStream(text).word() not in {"USE", "ATTACH", "DETACH"}:
                 return attached.run_outside(self, text, parameters)
+            if parameters is None and self.has_kernel_state and "$" in text:
+                text = prepared.with_variables(self, text)
             text, parameters = bind_versions(text, parameters)
             plan, cached = self._plan(text, timing)
             kind = type(plan.statement).__name__
@@ -241,6 +247,11 @@ class Session:
         match statement:
             case _ if attached.is_kernels_own(self, statement):
                 result = self._passthrough(plan.sql, parameters)
+            case st.Native(verb="READ"):
+                self.require_present("rowid")
+                result = self.transactions.look(
+                    lambda t: mirror.run_native(Change(self, t, parameters, frame), statement)
+                )
             case st.Native():
                 result = writing(statement.verb, lambda c: mirror.run_native(c, statement))
             case st.Insert():
@@ -253,6 +264,12 @@ class Session:
                 result = writing("COPY", lambda c: copy.copy_from(c, statement))
             case st.CopyTo():
                 result = copy.copy_to(self, statement, parameters, frame)
+            case st.CreateTable(temporary=True, query=asked) if at_hand.is_needed(
+                self, asked, self.snapshot()
+            ):
+                result = writing(
+                    "CREATE TABLE", lambda c: at_hand.create_temporary(c, statement, plan.sql)
+                )
             case st.CreateTable(temporary=True) | st.CreateView(temporary=True) | st.Temporary():
                 result = self._passthrough(plan.sql, parameters)
                 self.has_kernel_state = True
@@ -268,6 +285,8 @@ class Session:
                 result = writing(operation, lambda c: ddl.change(self, c.transaction, statement))
             case st.CreateIndex() | st.DropIndex():
                 result = writing(statement.operation, lambda c: index_statements.run(c, statement))
+            case st.AboutQuery():
+                result = describe.about_query(self, statement, parameters)
             case st.Explain():
                 result = explain.explain(self, statement, parameters, frame)
             case st.TransactionControl():
@@ -343,7 +362,9 @@ class Session:
         """Tell whether a name is one of the session's temporary relations."""
         if len(name.parts) == 2 and name.parts[0].lower() == "temp":
             return True
-        return len(name.parts) == 1 and name.last.lower() in self.temporary
+        # The temporary relations' schema is called main too, and comes first.
+        is_main = len(name.parts) == 2 and name.parts[0].lower() == DEFAULT_SCHEMA
+        return (is_main or len(name.parts) == 1) and name.last.lower() in self.temporary
 
     def qualify(self, name: Name, *, existing: bool = False) -> tuple[str, str]:
         """Schema and name of something that a statement creates or changes.
@@ -358,6 +379,9 @@ class Session:
             InvalidRequest: It is the past.
         """
         parts = list(name.parts)
+        outside = len(parts) > 2 and parts[0].lower() != self.database.name.lower()
+        if outside and self.snapshot().has_schema(parts[0]):
+            parts = [joined(*parts[:-1]), parts[-1]]
         if len(parts) == 3 or (
             len(parts) == 2
             and parts[0].lower() == self.database.name.lower()
@@ -412,7 +436,15 @@ class Session:
         opened = self.transactions.current
         if control.verb == "COMMIT" and opened is not None:
             self._sign(opened)
-        self.transactions.control(control)
+        undo = control.verb != "COMMIT" or self.transactions.aborted
+        try:
+            self.transactions.control(control)
+        except BaseException:
+            undo = True
+            raise
+        finally:
+            if not self.transactions.explicit:
+                self._end_temporary(undo=undo)
         if control.verb == "COMMIT":
             self.settings.reset("commit_message")
         if control.verb == "BEGIN" and (begun := self.transactions.current) is not None:
@@ -480,12 +512,15 @@ class Session:
         others = [(known, text) for known, text in self._kernel_settings if known != name]
         added = [(name, sql)] if is_local and not sql.startswith("RESET") else []
         self._kernel_settings = (*others, *added)
+        if not added:
+            self.database.results.forget()  # it may hold for all, or hold no more
         if is_local and self._primary is not None:
             self._primary.execute(sql)
 
     def tell_kernel(self, sql: str) -> None:
         """Let every cursor that the session uses run a statement."""
         self._kernel_settings = (*self._kernel_settings, (sql, sql))
+        self.database.results.forget()
         if self._primary is not None:
             self._primary.execute(sql)
 
@@ -506,9 +541,24 @@ class Session:
 
     def _passthrough(self, text: str, parameters: Parameters) -> Result:
         """Run a statement on temporary relations: they are the kernel's own."""
+        if self.transactions.explicit:
+            if self._temporary_undo is None:
+                self._temporary_undo = TemporaryUndo(self.database.kernel, self.primary())
+            self._temporary_undo.keep(text)
         result = query.run_on_primary(self, text, parameters)
         self.refresh_temporary()
         return result
+
+    def _end_temporary(self, *, undo: bool) -> None:
+        """Let the end of a transaction decide on what it did to temporary relations."""
+        changed, self._temporary_undo = self._temporary_undo, None
+        if changed is None:
+            return
+        if undo:
+            changed.undo()
+            self.refresh_temporary()
+        else:
+            changed.forget()
 
     def refresh_temporary(self) -> None:
         """Look up which temporary relations the session has."""

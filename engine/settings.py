@@ -199,6 +199,15 @@ SETTINGS: Final[dict[str, Setting]] = {
             shared=True,
         ),
         Setting(
+            "result_cache_bytes",
+            _size,
+            lambda: 0,
+            "bytes",
+            "Budget of the result cache: answers kept in memory and given again while nothing that "
+            "they depend on has changed. 0 switches it off.",
+            shared=True,
+        ),
+        Setting(
             "background_maintenance",
             _switch,
             lambda: True,

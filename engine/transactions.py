@@ -31,6 +31,7 @@ class _Open:
     explicit: bool
     aborted: bool = False
     read_only: bool = False
+    begun_us: int = 0
 
 
 class Transactions:
@@ -56,6 +57,11 @@ class Transactions:
     def explicit(self) -> bool:
         """True between BEGIN and its end."""
         return self._open is not None and self._open.explicit
+
+    @property
+    def begun_us(self) -> int | None:
+        """When BEGIN was said, in microseconds since 1970; None outside explicit transactions."""
+        return self._open.begun_us if self._open is not None and self._open.explicit else None
 
     @property
     def aborted(self) -> bool:
@@ -107,7 +113,7 @@ class Transactions:
             blind: It reads no row of any table.
 
         Raises:
-            Denied: The store was opened read-only.
+            Denied: The store was opened read-only, or the transaction begun so.
             Conflict: Others were faster for as long as ``lock_timeout_s``.
         """
         database = self._database
@@ -117,7 +123,9 @@ class Transactions:
             )
         if self._open is not None:
             if self._open.read_only:
-                raise InvalidRequest(f"{operation}: the transaction was begun READ ONLY")
+                raise Denied(
+                    f"{operation}: the transaction was begun READ ONLY", hint="roll it back first"
+                )
             opened = self._open.transaction
             first = len(opened.effects)
             result = change(opened)
@@ -148,6 +156,18 @@ class Transactions:
             database.maintenance.wake()
             return result
 
+    def look(self, read: Callable[[Transaction], T]) -> T:
+        """Run what only reads in the open transaction, or in one of its own that leaves nothing."""
+        if self._open is not None:
+            return read(self._open.transaction)
+        transaction = self._database.store.begin()
+        self._open = _Open(transaction, explicit=False)
+        try:
+            return read(transaction)
+        finally:
+            self._open = None
+            transaction.rollback()
+
     def control(self, control: TransactionControl) -> None:
         """Run BEGIN, COMMIT, ROLLBACK, SAVEPOINT, ROLLBACK TO or RELEASE."""
         match control.verb:
@@ -155,7 +175,8 @@ class Transactions:
                 if self._open is not None:
                     raise InvalidRequest("a transaction is open already", hint="COMMIT first")
                 begun = self._database.store.begin()
-                self._open = _Open(begun, explicit=True, read_only=control.read_only)
+                now_us = self._database.environment.now_us()
+                self._open = _Open(begun, True, read_only=control.read_only, begun_us=now_us)
                 self._savepoints = []
             case "COMMIT":
                 self._commit()
@@ -197,6 +218,7 @@ class Transactions:
             self.end()  # as DuckDB does it: nothing can be committed
             return
         try:
+            self._database.rivals.require_unaltered(opened.transaction)
             _commit(opened.transaction)
         finally:
             self.end()

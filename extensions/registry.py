@@ -29,6 +29,7 @@ class SystemContext:
         queries: Rows of ``pagelake.queries``.
         settings: Rows of ``pagelake.settings``.
         maintenance: Rows of ``pagelake.maintenance``.
+        result_cache: Rows of ``pagelake.result_cache``.
     """
 
     store: Store
@@ -37,6 +38,7 @@ class SystemContext:
     queries: Callable[[], list[dict[str, object]]]
     settings: Callable[[], list[dict[str, object]]]
     maintenance: Callable[[], list[dict[str, object]]] = list
+    result_cache: Callable[[], list[dict[str, object]]] = list
 
 
 SystemFactory = Callable[[SystemContext], SystemRelation]

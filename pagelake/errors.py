@@ -72,9 +72,11 @@ class Error(Exception):
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         # `args` holds the message only, and every further attribute is a keyword with a default,
         # so that an error survives the trip back from a worker process.
+        # A schema within a schema is kept under its path, with this sign between the names.
+        message = message.replace("\x1f", ".")
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hint = None if hint is None else hint.replace("\x1f", ".")
 
     def __str__(self) -> str:
         return self.message if self.hint is None else f"{self.message}\nhint: {self.hint}"

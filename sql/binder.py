@@ -10,6 +10,7 @@ would be an error, so anything that is not understood widens the answer.
 
 from __future__ import annotations
 
+import logging
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -30,6 +31,9 @@ from .tokens import dialect_of, tokenize
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+# It warns of each text that it cannot read, on the user's screen where nobody handles that.
+logging.getLogger("sqlglot").addHandler(logging.NullHandler())
+
 VIEW_DEPTH_MAX = 64
 """Views nested deeper than this are taken for a cycle."""
 
@@ -38,11 +42,18 @@ INTROSPECTION = Relation(RelationKind.INTROSPECTION, "pagelake introspection", "
 _ABOUT_CATALOG = re.compile(
     r"\b(duckdb_(tables|columns|views|constraints|indexes|sequences|types|functions|schemas"
     r"|databases)|information_schema|pg_\w+|sqlite_(master|schema|temp_master)|pragma_\w+"
-    r"|current_(database|catalog)|PRAGMA\s+(table_info|show_tables|database_list))\b",
+    r"|current_(database|catalog)|PRAGMA\s+(table_info|show_tables|database_list))\b"
+    r"|\(\s*SHOW\s",
     re.IGNORECASE,
 )
 
-_NAMES_IN_VALUES = re.compile(r"\bquery(_table)?\s*\(", re.IGNORECASE)
+_NAMES_IN_VALUES = re.compile(
+    r"\b(query(_table)?|histogram(_values)?|json_execute_serialized_sql|json_serialize_plan)\s*\(",
+    re.IGNORECASE,
+)
+"""Functions to which a relation's name, or SQL, is a value."""
+_TOLD = re.compile(r"\(\s*(SHOW|DESC|DESCRIBE|SUMMARIZE)\s", re.IGNORECASE)
+"""SHOW and the like as subqueries: sqlglot takes the word for a relation's name."""
 
 _OPERATORS = {exp.EQ: "=", exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">=", exp.NEQ: "!="}
 _MIRRORED = {"=": "=", "<": ">", "<=": ">=", ">": "<", ">=": "<=", "!=": "!="}
@@ -58,6 +69,7 @@ class _Found:
     opaque: set[tuple[str, str]] = field(default_factory=set)
     views: dict[tuple[str, str], Relation] = field(default_factory=dict)
     entries: dict[tuple[str, str], Relation] = field(default_factory=dict)
+    made: list[Relation] = field(default_factory=list)
     any_word: bool = False
     visiting: set[tuple[str, str]] = field(default_factory=set)
     foreign: dict[str, None] = field(default_factory=dict)
@@ -69,6 +81,13 @@ class _Found:
             self.opaque.add(key)
         else:
             self.occurrences.setdefault(key, []).append(occurrence)
+
+    def note_made(self, relation: Relation) -> None:
+        """Note what is to be made in the kernel, after what it needs for that."""
+        kept = self.views if relation.kind is RelationKind.VIEW else self.entries
+        if relation.identity not in kept:
+            kept[relation.identity] = relation
+            self.made.append(relation)
 
 
 def bind(sql: str, catalog: Catalog) -> LogicalPlan:
@@ -87,8 +106,7 @@ def bind(sql: str, catalog: Catalog) -> LogicalPlan:
         Leaf(relation, () if key in found.opaque else tuple(found.occurrences.get(key, ())))
         for key, relation in found.relations.items()
     )
-    made = (*found.entries.values(), *found.views.values())
-    return LogicalPlan(sql, leaves, made, tuple(found.foreign))
+    return LogicalPlan(sql, leaves, tuple(found.made), tuple(found.foreign))
 
 
 def _bind_text(sql: str, catalog: Catalog, found: _Found, depth: int) -> None:
@@ -101,6 +119,8 @@ def _bind_text(sql: str, catalog: Catalog, found: _Found, depth: int) -> None:
             for word in re.findall(r"[\w.]+", str(token.text)):
                 _note_chain(word.split("."), catalog, found, depth)
     try:
+        if _TOLD.search(sql):
+            raise SqlglotError("a subquery that describes")
         trees = [tree for tree in sqlglot.parse(sql, dialect=dialect_of(sql)) if tree is not None]
         if any(isinstance(tree, exp.Command) for tree in trees):
             raise SqlglotError("a command")
@@ -113,7 +133,7 @@ def _bind_text(sql: str, catalog: Catalog, found: _Found, depth: int) -> None:
 def _note_entries(sql: str, catalog: Catalog, found: _Found, depth: int) -> None:
     """Count in what a text may use that is no relation: macros, types, and the catalog itself."""
     if _ABOUT_CATALOG.search(sql):
-        found.entries.setdefault(INTROSPECTION.identity, INTROSPECTION)
+        found.note_made(INTROSPECTION)
     entries = catalog.entries()
     if _NAMES_IN_VALUES.search(sql):
         found.any_word = True
@@ -128,7 +148,7 @@ def _note_entries(sql: str, catalog: Catalog, found: _Found, depth: int) -> None
             found.visiting.add(entry.identity)
             _note_entries(entry.sql, catalog, found, depth + 1)
             _bind_tokens(entry.sql, catalog, found, depth + 1)
-            found.entries[entry.identity] = entry
+            found.note_made(entry)
 
 
 def _bind_tokens(sql: str, catalog: Catalog, found: _Found, depth: int) -> None:
@@ -151,7 +171,9 @@ def _bind_tokens(sql: str, catalog: Catalog, found: _Found, depth: int) -> None:
 def _note_chain(parts: list[str], catalog: Catalog, found: _Found, depth: int) -> None:
     for length in range(1, len(parts) + 1):
         relation = catalog.resolve(parts[:length])
-        if relation is not None:
+        if relation is None:
+            continue
+        if relation.identity in found.views or relation.identity not in found.visiting:
             _note_relation(relation, None, catalog, found, depth)
 
 
@@ -160,16 +182,21 @@ def _note_relation(
 ) -> None:
     """Count a relation in; a view leads on to what it reads."""
     if relation.kind is RelationKind.TEMPORARY:
-        if relation.sql:
+        if relation.sql and relation.identity not in found.visiting:
+            found.visiting.add(relation.identity)
             _bind_text(relation.sql, catalog, found, depth + 1)
+            found.visiting.discard(relation.identity)
         return
     if relation.kind is not RelationKind.VIEW:
         found.note(relation, occurrence)
         return
     key = relation.identity
+    if key in found.visiting and key not in found.views:
+        raise UnknownName(f'infinite recursion: the view "{relation.name}" reads itself')
     if key not in found.views:
+        found.visiting.add(key)
         _bind_text(relation.sql, catalog.for_view(relation), found, depth + 1)
-        found.views[key] = relation  # after what it reads: views are created in this order
+        found.note_made(relation)
 
 
 def _bind_tree(tree: exp.Expr, catalog: Catalog, found: _Found, depth: int) -> None:
@@ -180,10 +207,18 @@ def _bind_tree(tree: exp.Expr, catalog: Catalog, found: _Found, depth: int) -> N
         if not parts:
             continue  # a table function
         relation = catalog.resolve(parts)
+        if relation is not None and _is_cte(parts, ctes) and relation.identity in found.visiting:
+            continue  # CREATE RECURSIVE VIEW: a CTE of the view's own name
         if relation is not None:
             _note_relation(relation, occurrences.get(id(table)), catalog, found, depth)
-        elif len(parts) > 1 or parts[0].lower() not in ctes:
+        elif not _is_cte(parts, ctes):
             found.foreign[".".join(parts)] = None
+
+
+def _is_cte(parts: list[str], ctes: set[str]) -> bool:
+    """Tell whether a name is that of a CTE, or of all rows that a recursive one has so far."""
+    recurring = len(parts) == 2 and parts[0].lower() == "recurring"
+    return (len(parts) == 1 or recurring) and parts[-1].lower() in ctes
 
 
 def _parts(table: exp.Table) -> list[str]:

@@ -8,6 +8,7 @@ levels and CALL.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sqlglot.tokenizer_core import TokenType
@@ -15,6 +16,7 @@ from sqlglot.tokenizer_core import TokenType
 from ..errors import ParseError
 from . import classify_native as native
 from .assignments import assignments
+from .classify_copy import read_copy
 from .indexes import read_create_index, read_drop_index
 from .references import UNITS, At, arguments, at_clause
 from .statement import (
@@ -22,8 +24,6 @@ from .statement import (
     Attach,
     Call,
     CloneTable,
-    CopyFrom,
-    CopyTo,
     CreateSchema,
     CreateTable,
     CreateTag,
@@ -45,7 +45,7 @@ from .statement import (
     Update,
     Use,
 )
-from .tokens import TokenStream
+from .tokens import TokenStream, quote
 
 if TYPE_CHECKING:
     from .statement import Statement
@@ -54,7 +54,8 @@ if TYPE_CHECKING:
 _QUERY_WORDS = frozenset(
     {"SELECT", "FROM", "VALUES", "TABLE", "PIVOT", "UNPIVOT", "SUMMARIZE", "("}
 )
-_CREATE_PREFIXES = frozenset({"PERSISTENT", "RECURSIVE", "SECURE"})
+_CREATE_PREFIXES = frozenset({"PERSISTENT"})
+_VIEW_PREFIXES = frozenset({"RECURSIVE", "SECURE"})
 _END_CLAUSES = ("RETURNING", ";")
 _CHANGING = re.compile(
     r"\(\s*(WITH\b|INSERT\b|UPDATE\b|DELETE\s+FROM\b|MERGE\s+INTO\b)", re.IGNORECASE
@@ -75,7 +76,8 @@ def classify(sql: str) -> Statement:
     verb = stream.word()
     if verb in _QUERY_WORDS and not _CHANGING.search(sql):
         return Query(sql)
-    if _CHANGING.search(sql) and (changed := native.changing_ctes(stream)):
+    around = verb in {"PREPARE", "EXPLAIN"}  # what is inside is classified by itself
+    if not around and _CHANGING.search(sql) and (changed := native.changing_ctes(stream)):
         return _with_changes(stream, changed)
     if verb in _QUERY_WORDS:
         return Query(sql)
@@ -105,7 +107,7 @@ def _with(stream: TokenStream) -> Statement:
     stream.accept("WITH")
     stream.accept("RECURSIVE")
     while not stream.at_end():
-        stream.identifier()
+        _text_or_name(stream)  # a file's name may be a CTE's
         while stream.word() not in {"AS", ""}:
             stream.skip_balanced()
         stream.expect("AS")
@@ -227,29 +229,27 @@ def _truncate(stream: TokenStream) -> Statement:
 
 def _create(stream: TokenStream) -> Statement:
     or_replace = stream.accept("OR", "REPLACE")
+    for word in ("LOCAL", "GLOBAL"):
+        stream.accept(word)
     temporary = stream.accept("TEMP") or stream.accept("TEMPORARY")
-    stream.accept("LOCAL")
     unique = stream.accept("UNIQUE")
     if stream.accept("INDEX"):
         return read_create_index(stream, unique=unique)
     kind = stream.word()
     if kind in native.CATALOG_KINDS:
         return native.create_object(stream, kind, temporary=temporary)
-    if kind not in {"TABLE", "VIEW", "SCHEMA", "TAG"}:
+    if kind == "VIEW" or kind in _VIEW_PREFIXES:
+        return _create_view(stream, or_replace=or_replace, temporary=temporary)
+    if kind not in {"TABLE", "SCHEMA", "TAG"}:
         kind = f"{kind} {stream.word(1)}" if kind in _CREATE_PREFIXES else kind
         return Other(f"CREATE {kind}")
     stream.at += 1
     if_not_exists = stream.accept("IF", "NOT", "EXISTS")
     if kind == "TAG":
-        return CreateTag(_tag(stream), if_not_exists, _ended(stream, at_clause(stream)))
+        return CreateTag(_text_or_name(stream), if_not_exists, _ended(stream, at_clause(stream)))
     name = stream.name()
     if kind == "SCHEMA":
-        return CreateSchema(name, if_not_exists)
-    if kind == "VIEW":
-        columns = stream.names_in_parentheses() if stream.word() == "(" else ()
-        stream.expect("AS")
-        query = stream.text_until(";")
-        return CreateView(name, or_replace, if_not_exists, temporary, columns, query)
+        return CreateSchema(name, if_not_exists, or_replace)
     if stream.accept("CLONE") and not temporary:
         source = stream.name()
         at = _ended(stream, at_clause(stream))
@@ -257,8 +257,26 @@ def _create(stream: TokenStream) -> Statement:
     return _create_table(stream, name, (or_replace, if_not_exists, temporary))
 
 
-def _tag(stream: TokenStream) -> str:
-    """The name of a tag, as an identifier or as a string."""
+def _create_view(stream: TokenStream, *, or_replace: bool, temporary: bool) -> CreateView:
+    secure, recursive = stream.accept("SECURE"), stream.accept("RECURSIVE")
+    stream.expect("VIEW")
+    if_not_exists = stream.accept("IF", "NOT", "EXISTS")
+    name = stream.name()
+    columns = stream.names_in_parentheses() if stream.word() == "(" else ()
+    deferred = stream.accept("WITH")
+    if deferred:
+        stream.skip_balanced()  # DEFER_BINDING, the one option that the kernel knows
+    stream.expect("AS")
+    query = stream.text_until(";")
+    if recursive:
+        own, listed = quote(name.last), ", ".join(map(quote, columns))
+        query = f"WITH RECURSIVE {own} ({listed}) AS ({query}\n) SELECT {listed} FROM {own}"
+    flags = (or_replace, if_not_exists, temporary)
+    return CreateView(name, *flags, columns, query, secure, deferred)
+
+
+def _text_or_name(stream: TokenStream) -> str:
+    """A name, as an identifier or as a string."""
     if not stream.at_end() and stream.tokens[stream.at].token_type is TokenType.STRING:
         stream.at += 1
         return str(stream.tokens[stream.at - 1].text)
@@ -338,7 +356,7 @@ def _drop(stream: TokenStream) -> Statement:
         return Other(f"DROP {kind}")
     if_exists = stream.accept("IF", "EXISTS")
     if kind == "TAG":
-        name = _tag(stream)
+        name = _text_or_name(stream)
         _ended(stream, None)
         return DropTag(name, if_exists)
     names = [stream.name()]
@@ -360,53 +378,6 @@ def _alter(stream: TokenStream) -> Statement:
         return Other(f"ALTER {kind}")
     if_exists = stream.accept("IF", "EXISTS")
     return Alter(kind, stream.name(), if_exists, stream.text_until(";"))
-
-
-def _copy(stream: TokenStream) -> Statement:
-    if stream.accept("FROM", "DATABASE"):
-        return Other("COPY FROM DATABASE")
-    if stream.word() == "(":
-        start = stream.offset + 1
-        stream.skip_balanced()
-        query = stream.sql[start : stream.behind - 1]
-        name, columns = None, None
-    else:
-        start = stream.offset
-        name = stream.name()
-        columns = stream.names_in_parentheses() if stream.word() == "(" else None
-        listed = ", ".join(f'"{c}"' for c in columns) if columns else "*"
-        query = f"SELECT {listed} FROM {stream.sql[name.start : name.end]}"
-    if stream.accept("TO"):
-        return CopyTo(query, _file(stream), _options(stream), stream.sql)
-    stream.expect("FROM")
-    if name is None:
-        raise stream.error("COPY … FROM needs a table")
-    return CopyFrom(name, columns, _file(stream), _options(stream))
-
-
-def _file(stream: TokenStream) -> str:
-    """The text of a file name, or of a list of them."""
-    start = stream.offset
-    stream.skip_balanced()
-    return stream.sql[start : stream.behind]
-
-
-def _options(stream: TokenStream) -> tuple[tuple[str, str | None], ...]:
-    """COPY options: ``(NAME value, …)`` or ``NAME value …``."""
-    stream.accept("WITH")
-    parenthesised = stream.accept("(")
-    options: list[tuple[str, str | None]] = []
-    while not stream.at_end() and stream.word() not in {")", ";"}:
-        option = stream.identifier().lower()
-        start = stream.offset
-        while not stream.at_end() and stream.word() not in {",", ")", ";"}:
-            stream.skip_balanced()
-            if not parenthesised:
-                break
-        value = stream.sql[start : stream.behind] if stream.behind > start else None
-        options.append((option, value))
-        stream.accept(",")
-    return tuple(options)
 
 
 def _restore(stream: TokenStream) -> Statement:
@@ -471,7 +442,10 @@ def _set(stream: TokenStream) -> Statement:
         raise stream.error("expected = or TO")
     value = stream.text_until(";").strip()
     if name == "schema":
-        return Use(TokenStream(value.strip("'")).name())
+        stream = TokenStream(value.strip("'"))
+        entry = stream.name()
+        _ended(stream, None)
+        return Use(entry)
     return SetOption(name, value, stream.sql)
 
 
@@ -484,20 +458,33 @@ def _reset(stream: TokenStream) -> Statement:
 
 
 def _show(stream: TokenStream) -> Statement:
-    if stream.accept("ALL", "TABLES"):
+    if stream.accept("ALL", "TABLES") or _is_over(stream):
         return Show("ALL TABLES")
     if stream.word() in {"TABLES", "SCHEMAS", "DATABASES"} and stream.word(1) in {"", ";"}:
         return Show(stream.word())
-    return Query(stream.sql) if stream.word() in _QUERY_WORDS else _describe(stream)
+    if stream.accept("TABLES", "FROM"):
+        return Show("TABLES", stream.name())
+    if stream.word() in _QUERY_WORDS:
+        return Query(stream.sql)
+    if stream.word() == "VARIABLES":
+        return Query("FROM (SHOW VARIABLES)")
+    found = _describe(stream)
+    return replace(found, or_setting=True) if isinstance(found, Describe) else found
+
+
+def _is_over(stream: TokenStream) -> bool:
+    return stream.at_end() or stream.word() == ";"
 
 
 def _describe(stream: TokenStream) -> Statement:
+    if _is_over(stream):
+        return Show("ALL TABLES")
     stream.accept("TABLE")
     if stream.word() in _QUERY_WORDS | {"WITH"}:
         return Query(stream.sql)
     at = stream.at
     name = stream.name()
-    if stream.at_end() or stream.word() == ";":
+    if _is_over(stream):
         return Describe(name)
     stream.at = at
     return Query(stream.sql)
@@ -532,7 +519,7 @@ _READERS = {
     "CREATE": _create,
     "DROP": _drop,
     "ALTER": _alter,
-    "COPY": _copy,
+    "COPY": read_copy,
     "BEGIN": _begin,
     "START": _begin,
     "COMMIT": _commit,

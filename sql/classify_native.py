@@ -12,6 +12,7 @@ from .references import arguments
 from .statement import (
     Attach,
     CatalogChange,
+    CopyDatabase,
     Deallocate,
     ExecutePrepared,
     ExportDatabase,
@@ -185,6 +186,15 @@ def export_database(stream: TokenStream) -> Statement:
     stream.at += 1
     target = stream.sql[start : stream.behind]
     return ExportDatabase(target, stream.text_until(";"))
+
+
+def copy_database(stream: TokenStream) -> Statement:
+    """COPY FROM DATABASE source TO target [(SCHEMA | DATA)]; the stream stands at the source."""
+    source = stream.identifier()
+    stream.expect("TO")
+    target = stream.identifier()
+    what = stream.word(1) if stream.word() == "(" else ""
+    return CopyDatabase(source, target, what, stream.sql)
 
 
 def import_database(stream: TokenStream) -> Statement:

@@ -19,9 +19,10 @@ filters and statistics reach the stored column. The others differ leaf by leaf:
     TUPLE                            STRUCT(element1, element2, ...)
     UNION                            STRUCT(tag UTINYINT, m1, m2, ...), null only where the value is
     VARIANT                          STRUCT("type", "text", parquet): see `_variant_to_storage`
+    AGGREGATE_STATE                  the storage type of the value below it
 
-A nested type whose leaves all convert by CAST converts by one CAST; only UHUGEINT, UNION and
-VARIANT below it make the conversion walk the value with list_transform and struct_pack.
+A nested type whose leaves all convert by CAST converts by one CAST; only UHUGEINT, UNION, VARIANT
+and AGGREGATE_STATE below it make the conversion walk the value with list_transform and struct_pack.
 INTERVAL is not left to Arrow's own interval, which counts nanoseconds in 64 bits and silently
 wraps beyond 292 years.
 """
@@ -38,18 +39,23 @@ import pyarrow as pa
 
 from ..errors import Unsupported
 from .type_tree import (
+    STATE,
     ArrayType,
     Field,
     ListType,
     MapType,
     ScalarType,
     SqlType,
+    StateType,
     StructType,
     TupleType,
     UnionType,
     excerpt,
+    holds_state,
     literal,
     parse_type,
+    parts_of,
+    printed,
 )
 
 
@@ -130,6 +136,54 @@ def column_type(sql: str, *, collation: str | None = None) -> ColumnType:
     )
 
 
+def converted(expression: str, sql: str) -> str:
+    """An expression converted to a column's type, as CAST does it.
+
+    Args:
+        expression: SQL for the value.
+        sql: The type, as `ColumnType.sql` has it; the kernel has no name for an aggregate's state.
+    """
+    tree = parse_type(sql) if f"{STATE}(" in sql else None
+    if tree is None or not holds_state(tree):
+        return f"CAST({expression} AS {sql})"
+    if isinstance(tree, StateType) and not is_finished(tree):
+        return f"to_aggregate_state({_cast(expression, tree.physical)}, {tree.arguments})"
+    return f"cast_to_type({expression}, {typed_null(sql)})"
+
+
+def typed_null(sql: str) -> str:
+    """NULL as a value of a column's type.
+
+    Args:
+        sql: The type, as `ColumnType.sql` has it.
+    """
+    if f"{STATE}(" not in sql or not holds_state(tree := parse_type(sql)):
+        return f"CAST(NULL AS {sql})"
+    return f"CASE WHEN false THEN {_example(tree)} END"
+
+
+def _example(tree: SqlType) -> str:
+    """Some value of a type, for types that the kernel has no name for."""
+    if not holds_state(tree):
+        return f"CAST(NULL AS {tree.sql})"
+    match tree:
+        case StateType(below, arguments):
+            return f"to_aggregate_state(CAST(NULL AS {below.sql}), {arguments})"
+        case ListType(element):
+            return f"[{_example(element)}]"
+        case MapType(key, value):
+            entry = f'struct_pack("key" := {_example(key)}, "value" := {_example(value)})'
+            return f"map_from_entries([{entry}][:0])"
+        case StructType() | TupleType():
+            return _pack(tree, [_example(part) for part in parts_of(tree)])
+    raise AssertionError(tree)
+
+
+def is_finished(tree: StateType) -> bool:
+    """Tell whether ``finalize`` gives the value that lies below a state."""
+    return isinstance(tree.physical, ScalarType) and tree.physical.name in _FINISHED
+
+
 class _Way(IntEnum):
     """How much it takes to convert a type; a nested type takes what its worst part takes."""
 
@@ -161,6 +215,14 @@ _CAST: Final = {
     "TIME WITH TIME ZONE": _VARCHAR, "UUID": _BLOB,
 }  # fmt: skip
 
+# Scalar types to which no CAST leads from a state above them: only the least and the greatest
+# value have such states, and these finish as themselves.
+_FINISHED: Final = frozenset({
+    "BIGNUM", "BIT", "BLOB", "DATE", "INTERVAL", "TIME", "TIME WITH TIME ZONE", "TIMESTAMP",
+    "TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ_NS", "TIMESTAMP_MS", "TIMESTAMP_NS", "TIMESTAMP_S",
+    "TIME_NS", "UUID",
+})  # fmt: skip
+
 _ORDERED: Final = frozenset(_ARROW) | {"DECIMAL", "JSON", "UHUGEINT", "UUID"}
 
 _PARQUET_VARIANT: Final = StructType((Field("metadata", _BLOB), Field('"value"', _BLOB)))
@@ -175,8 +237,6 @@ def _storage(tree: SqlType) -> SqlType:
     match tree:
         case ListType(element):
             return ListType(_storage(element))
-        case ArrayType(element, length):
-            return ArrayType(_storage(element), length)
         case StructType(fields):
             return StructType(tuple(Field(f.identifier, _storage(f.type)) for f in fields))
         case TupleType(items):
@@ -185,6 +245,12 @@ def _storage(tree: SqlType) -> SqlType:
             )
         case MapType(key, value):
             return MapType(_storage(key), _storage(value))
+        case StateType(physical):
+            return _storage(physical)
+        case UnionType() | ArrayType() if any(map(holds_state, parts_of(tree))):
+            pass  # the kernel makes these by naming their type, and a state's has no name
+        case ArrayType(element, length):
+            return ArrayType(_storage(element), length)
         case UnionType(members) if members:
             stored = (Field(f"m{i}", _storage(m.type)) for i, m in enumerate(members, 1))
             return StructType((Field("tag", _UTINYINT), *stored))
@@ -197,7 +263,7 @@ def _storage(tree: SqlType) -> SqlType:
         case ScalarType(name) if name in _ARROW or name == "DECIMAL":
             return tree
     raise Unsupported(
-        f"Columns of type {excerpt(tree.sql)} cannot be stored.",
+        f"Columns of type {excerpt(printed(tree.sql))} cannot be stored.",
         hint="Cast the value to a type that tables can have.",
     )
 
@@ -232,7 +298,7 @@ def _way(tree: SqlType, *, back: bool) -> _Way:
             return _Way.CAST if back else _Way.IDENTITY
         case ScalarType(name):
             return _Way.CAST if name in _CAST else _Way.IDENTITY
-        case UnionType():
+        case UnionType() | StateType():
             return _Way.EXPRESSION
         case TupleType(items):
             return max((_Way.CAST, *(_way(item, back=back) for item in items)))
@@ -264,6 +330,10 @@ def _convert(tree: SqlType, value: str, depth: int, *, back: bool) -> str:
             return _uhugeint_from_storage(value) if back else _uhugeint_to_storage(value)
         case ScalarType("VARIANT"):
             return _variant_from_storage(value) if back else _variant_to_storage(value)
+        case StateType(physical, arguments):
+            if not back:
+                return _convert(physical, _below(tree, value), depth, back=False)
+            return f"to_aggregate_state({_convert(physical, value, depth, back=True)}, {arguments})"
         case UnionType(members):
             write = _union_from_storage if back else _union_to_storage
             return write(tree, members, value, depth)
@@ -292,7 +362,19 @@ def _convert(tree: SqlType, value: str, depth: int, *, back: bool) -> str:
     return f"CASE WHEN {value} IS NOT NULL THEN {_cast(_pack(target, parts), target)} END"
 
 
+def _below(tree: StateType, value: str) -> str:
+    """Take the value that lies below a state."""
+    if is_finished(tree):
+        return f"finalize({value})"
+    if isinstance(tree.physical, ListType):
+        # A CAST to the list alone is left out by the kernel, and a state has no list functions.
+        return _part(f"CAST(row({value}) AS STRUCT(s {tree.physical.sql}))", 1)
+    return _cast(value, tree.physical)
+
+
 def _cast(value: str, tree: SqlType) -> str:
+    if holds_state(tree):
+        return value  # made of parts that have their types already
     return f"CAST({value} AS {tree.sql})"
 
 

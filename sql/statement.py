@@ -22,6 +22,13 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
+class AboutQuery:
+    """A query that reads no rows: it describes queries, or gives their plans."""
+
+    sql: str
+
+
+@dataclass(frozen=True, slots=True)
 class Explain:
     """EXPLAIN [ANALYZE] of a statement, drawn or as JSON."""
 
@@ -123,7 +130,7 @@ class DropTag:
 
 @dataclass(frozen=True, slots=True)
 class CreateView:
-    """CREATE VIEW."""
+    """CREATE VIEW; a deferred one is bound no sooner than it is read."""
 
     name: Name
     or_replace: bool
@@ -131,6 +138,8 @@ class CreateView:
     temporary: bool
     columns: tuple[str, ...]
     query: str
+    secure: bool = False
+    deferred: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +148,7 @@ class CreateSchema:
 
     name: Name
     if_not_exists: bool
+    or_replace: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +208,7 @@ class Native:
     """INSERT, UPDATE, DELETE or MERGE that the kernel itself runs, on native copies of tables.
 
     Attributes:
-        verb: What it does, for the history.
+        verb: What it does, for the history; READ where it changes nothing.
         targets: The tables that it may change.
         sql: The statement.
         all_tables: Copy the tables that it only reads, too: they are asked for their ``rowid``.
@@ -233,6 +243,16 @@ class ImportDatabase:
     """IMPORT DATABASE; the text of the folder."""
 
     source: str
+
+
+@dataclass(frozen=True, slots=True)
+class CopyDatabase:
+    """COPY FROM DATABASE source TO target; what is copied is SCHEMA, DATA or, if empty, both."""
+
+    source: str
+    target: str
+    what: str
+    sql: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,16 +348,18 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class Show:
-    """SHOW TABLES, SHOW ALL TABLES, SHOW SCHEMAS, SHOW DATABASES."""
+    """SHOW TABLES [FROM schema], SHOW ALL TABLES, SHOW SCHEMAS, SHOW DATABASES."""
 
     what: str
+    source: Name | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Describe:
-    """DESCRIBE of a table by its name."""
+    """DESCRIBE of a table by its name; SHOW may also mean a setting."""
 
     name: Name
+    or_setting: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,6 +388,7 @@ class Other:
 
 Statement = (
     Query
+    | AboutQuery
     | Explain
     | Insert
     | Update
@@ -385,6 +408,7 @@ Statement = (
     | Attach
     | ExportDatabase
     | ImportDatabase
+    | CopyDatabase
     | Prepare
     | ExecutePrepared
     | Deallocate

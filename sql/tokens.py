@@ -197,7 +197,8 @@ class TokenStream:
             raise self.error("expected a name")
         token = self.tokens[self.at]
         quoted = token.token_type is TokenType.IDENTIFIER
-        if not quoted and not (token.text[:1].isalpha() or token.text[:1] == "_"):
+        first = token.text[:1]  # what is not ASCII is a letter to the kernel, signs too
+        if not quoted and not (first.isalpha() or first == "_" or not first.isascii()):
             raise self.error("expected a name")
         self.at += 1
         return str(token.text)
@@ -215,7 +216,7 @@ class TokenStream:
         """Read ``(a, b, …)``."""
         self.expect("(")
         names = [self.identifier()]
-        while self.accept(","):
+        while self.accept(",") and self.word() != ")":
             names.append(self.identifier())
         self.expect(")")
         return tuple(names)

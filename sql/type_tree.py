@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from ..errors import Unsupported
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 NESTING_MAX: Final = 64  # Bounds recursion here and in the kernel's own type code.
+STATE: Final = "AGGREGATE_STATE"
+"""What the kernel prints for the exported state of any aggregate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +148,88 @@ class UnionType:
         return f"UNION{_arguments(self.members)}"
 
 
-SqlType = ScalarType | ListType | ArrayType | StructType | TupleType | MapType | UnionType
+@dataclass(frozen=True, slots=True)
+class StateType:
+    """The state that an aggregate exports: avg(x) EXPORT_STATE.
+
+    The kernel prints it as AGGREGATE_STATE, whatever it is of; here its text tells the rest.
+
+    Attributes:
+        physical: The type of the value that lies below it.
+        arguments: The arguments, behind that value, of the call of ``to_aggregate_state`` that
+            makes it a state again.
+    """
+
+    physical: SqlType
+    arguments: str
+
+    @property
+    def sql(self) -> str:
+        """The type as Pagelake writes it: AGGREGATE_STATE(type, 'arguments')."""
+        return f"{STATE}({self.physical.sql}, {literal(self.arguments)})"
+
+
+SqlType = (
+    ScalarType | ListType | ArrayType | StructType | TupleType | MapType | UnionType | StateType
+)
+
+
+def parts_of(tree: SqlType) -> tuple[SqlType, ...]:
+    """The types of which a type is made; a state has none, being one value to SQL."""
+    match tree:
+        case ListType(element) | ArrayType(element):
+            return (element,)
+        case MapType(key, value):
+            return (key, value)
+        case StructType(fields) | UnionType(fields):
+            return tuple(field.type for field in fields)
+        case TupleType(items):
+            return items
+    return ()
+
+
+def with_parts(tree: SqlType, parts: Sequence[SqlType]) -> SqlType:
+    """A type with other parts, as many as ``parts_of`` gives."""
+    match tree:
+        case ListType():
+            return ListType(parts[0])
+        case ArrayType(_, length):
+            return ArrayType(parts[0], length)
+        case MapType():
+            return MapType(*parts)
+        case StructType(fields) | UnionType(fields):
+            pairs = zip(fields, parts, strict=True)
+            return type(tree)(tuple(Field(field.identifier, part) for field, part in pairs))
+        case TupleType():
+            return TupleType(tuple(parts))
+    return tree
+
+
+def holds_state(tree: SqlType) -> bool:
+    """Tell whether a type is an aggregate's state or has one inside."""
+    return isinstance(tree, StateType) or any(map(holds_state, parts_of(tree)))
+
+
+def printed(sql: str) -> str:
+    """The text of a type as the kernel prints it: what a state is of is left out."""
+    return _without_states(sql, lambda _: ScalarType(STATE))
+
+
+def physical(sql: str) -> str:
+    """The text of a type with, for each state, the type of the value below it."""
+    return _without_states(sql, lambda state: state.physical)
+
+
+def _without_states(sql: str, become: Callable[[StateType], SqlType]) -> str:
+    if f"{STATE}(" not in sql:
+        return sql
+
+    def walk(tree: SqlType) -> SqlType:
+        if isinstance(tree, StateType):
+            return become(tree)
+        return with_parts(tree, [walk(part) for part in parts_of(tree)])
+
+    return walk(parse_type(sql)).sql
 
 
 def _arguments(parts: tuple[SqlType | Field, ...]) -> str:
@@ -251,6 +334,12 @@ class _Parser:
             if len(inner) != 2:
                 raise self._refusal()
             return MapType(*inner)
+        if name == STATE and self._accept("("):
+            physical = self._type(depth + 1)
+            self._expect(",")
+            arguments = _unquoted(self._take("string")[1])
+            self._expect(")")
+            return StateType(physical, arguments)
         if name == "ENUM":
             return ScalarType(name, self._sequence(lambda: _unquoted(self._take("string")[1])))
         if name in {"TIME", "TIMESTAMP"} and (self._accept("WITH") or self._accept("WITHOUT")):

@@ -38,6 +38,7 @@ from .effects import (
     Rewrite,
     View,
 )
+from .schema_path import enclosing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -57,6 +58,8 @@ class Kind(Enum):
     DROP = "drop"
     READ = "read"
     INDEX = "index of its rows"
+    REFERENCE = "reference to its rows"
+    UNREFERENCED = "removal of rows that it may refer to"
 
 
 class Verdict(Enum):
@@ -76,19 +79,22 @@ _BLIND = {Kind.APPEND}
 _ROWS_ONLY = {Kind.APPEND, Kind.KEYED_APPEND, Kind.DELETE, Kind.REWRITE, Kind.INDEX}
 
 MATRIX: Mapping[Kind, Mapping[Kind, Verdict]] = {
-    # mine \ theirs    APPEND KEYED DELETE REWRITE SCHEMA RESTORE DROP READ INDEX
+    # mine \ theirs    APPEND KEYED DELETE REWRITE SCHEMA RESTORE DROP READ INDEX REF UNREF
     kind: dict(zip(Kind, row, strict=True))
     for kind, row in {
-        Kind.APPEND: (_N, _N, _N, _N, _A, _A, _A, _N, _N),
-        Kind.KEYED_APPEND: (_A, _K, _N, _N, _A, _A, _A, _N, _N),
-        Kind.DELETE: (_N, _N, _R, _G, _A, _A, _A, _N, _N),
-        Kind.REWRITE: (_N, _N, _G, _G, _A, _A, _A, _N, _N),
-        Kind.SCHEMA: (_A, _A, _A, _A, _A, _A, _A, _N, _A),
-        Kind.RESTORE: (_A, _A, _A, _A, _A, _A, _A, _N, _A),
-        Kind.DROP: (_A, _A, _A, _A, _A, _A, _A, _N, _A),
-        # Noted by serializable transactions only.
-        Kind.READ: (_A, _A, _A, _N, _A, _A, _A, _N, _N),
-        Kind.INDEX: (_N, _N, _N, _N, _A, _A, _A, _N, _N),
+        Kind.APPEND: (_N, _N, _N, _N, _A, _A, _A, _N, _N, _N, _N),
+        # A plain append to a table with a key is an update that keeps its rows' keys.
+        Kind.KEYED_APPEND: (_N, _K, _N, _N, _A, _A, _A, _N, _N, _N, _N),
+        Kind.DELETE: (_N, _N, _R, _G, _A, _A, _A, _N, _N, _N, _N),
+        Kind.REWRITE: (_N, _N, _G, _G, _A, _A, _A, _N, _N, _N, _N),
+        Kind.SCHEMA: (_A, _A, _A, _A, _A, _A, _A, _N, _A, _N, _N),
+        Kind.RESTORE: (_A, _A, _A, _A, _A, _A, _A, _N, _A, _N, _N),
+        Kind.DROP: (_A, _A, _A, _A, _A, _A, _A, _N, _A, _N, _N),
+        # These are about rows that were looked at, and no record tells them: only mine are known.
+        Kind.READ: (_A, _A, _A, _N, _A, _A, _A, _N, _N, _N, _N),
+        Kind.INDEX: (_N, _N, _N, _N, _A, _A, _A, _N, _N, _N, _N),
+        Kind.REFERENCE: (_N, _N, _A, _N, _A, _A, _A, _N, _N, _N, _N),
+        Kind.UNREFERENCED: (_A, _A, _N, _N, _A, _A, _A, _N, _N, _N, _N),
     }.items()
 }
 """``MATRIX[mine][theirs]``: mine is to commit, theirs was committed after my snapshot."""
@@ -126,13 +132,15 @@ class Footprint:
         return not self.names and all(kinds <= _ROWS_ONLY for kinds in self.tables.values())
 
     @classmethod
-    def of(cls, effects: Iterable[Effect], reads: Iterable[str] = ()) -> Footprint:
-        """Collect the footprint of effects, and of tables that had to stay as they were read."""
+    def of(
+        cls, effects: Iterable[Effect], relied: Iterable[tuple[str, Kind]] = ()
+    ) -> Footprint:
+        """Collect the footprint of effects, and of what was looked at in which tables."""
         footprint = cls()
         for effect in effects:
             footprint._add(effect)
-        for table in reads:
-            footprint._touch(table, Kind.READ)
+        for table, kind in relied:
+            footprint._touch(table, kind)
         return footprint
 
     def _touch(self, table: str, kind: Kind) -> None:
@@ -173,8 +181,8 @@ class Footprint:
                 self._name(definition.schema, definition.name)
             case CreateTag(name) | DropTag(name):
                 self.names.add(("tag", name.lower(), ""))
-            case AlterTable(definition):
-                self._touch(definition.id, Kind.SCHEMA)
+            case AlterTable(definition, only_indexes):
+                self._touch(definition.id, Kind.INDEX if only_indexes else Kind.SCHEMA)
                 self._name(definition.schema, definition.name)
             case DropTable(table):
                 self._touch(table, Kind.DROP)
@@ -188,6 +196,7 @@ class Footprint:
                 self.schemas_used.add(schema.lower())
             case CreateSchema(name) | DropSchema(name):
                 self.names.add(("schema", name.lower(), ""))
+                self.schemas_used.update(schema.lower() for schema in enclosing(name))
 
 
 def check(mine: Footprint, theirs: Footprint, pages: PageStore, describe: str) -> None:

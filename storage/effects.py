@@ -256,9 +256,16 @@ class CreateTable:
 
 @dataclass(frozen=True, slots=True)
 class AlterTable:
-    """Replace the definition of the table with the same id."""
+    """Replace the definition of the table with the same id.
+
+    Attributes:
+        definition: The table as it is from now on.
+        only_indexes: Nothing comes or goes but indexes of values that may repeat: whatever
+            happens to rows meanwhile commutes with that.
+    """
 
     definition: TableDefinition
+    only_indexes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,6 +285,7 @@ class View:
         sql: The query's text.
         columns: Names for its columns, empty for the query's own.
         search_schema: The schema in which the query's unqualified names are looked up.
+        secure: Conditions of those who read it are not moved below it.
     """
 
     schema: str
@@ -285,6 +293,7 @@ class View:
     sql: str
     columns: tuple[str, ...] = ()
     search_schema: str = "main"
+    secure: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import Closed, Conflict, StorageFull
 from .commit.remap import follow
+from .conflict import Kind
 from .effects import CloneTable, CreateTag, Delete, DeleteVector, Effect, RestoreTable
 from .failpoints import Failpoint
 from .log.record import CommittedTransaction
@@ -65,7 +66,7 @@ class Transaction:
         self.message: str | None = None
         self.author: str | None = None
         self.reads: set[str] | None = None
-        self.relied: set[str] = set()
+        self.relied: set[tuple[str, Kind]] = set()
         self.open = True
         self.since = base.version if since is None else since
         self._pinned = [base.version] if since is None else []
@@ -131,9 +132,14 @@ class Transaction:
         if self.reads is not None:
             self.reads.add(table)
 
-    def rely_on(self, table: str) -> None:
-        """Let the commit fail if others have changed a table, as foreign keys need it."""
-        self.relied.add(table)
+    def rely_on(self, table: str, kind: Kind = Kind.READ) -> None:
+        """Let the commit fail if others have changed a table meanwhile.
+
+        Args:
+            table: Its id.
+            kind: What was looked at: READ for all of it.
+        """
+        self.relied.add((table, kind))
 
     def savepoint(self) -> Savepoint:
         """Remember the present state."""

@@ -9,10 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ...sql.tokens import literal, quote
+from ...sql.tokens import TokenStream, literal, quote
+from ...sql.type_tree import printed
+from ..statements.constraint_names import default_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from ...storage.effects import TableDefinition
     from ...storage.snapshot import Snapshot
@@ -75,17 +77,20 @@ class Constraint:
 
     Attributes:
         kind: `primary_key`, `unique`, `check`, `foreign_key`, `index` or `unique_index`.
-        name: Its name, None where it has none.
+        name: Its name: the user's, or the kernel's where they gave none.
         columns: Names of its columns, in its order; of a check those that its text names.
         expression: Text of a check.
         referred: Schema, table and columns that a foreign key refers to.
+        parts: Of an index on expressions all that it is on, in its order: a column's name, or the
+            text of an expression.
     """
 
     kind: str
-    name: str | None
+    name: str
     columns: tuple[str, ...]
     expression: str | None = None
     referred: tuple[str, str, tuple[str, ...]] | None = None
+    parts: tuple[str, ...] = ()
 
 
 def schemas(cursor: Cursor) -> list[str]:
@@ -133,8 +138,17 @@ def columns(cursor: Cursor, relation: Relation) -> list[Column]:
         return [Column(name, type_, null == "YES", default)
                 for name, type_, null, _, default, _ in rows]  # fmt: skip
     comments = _comments(cursor, relation)
-    found = [Column(c.name, c.type, c.nullable, c.default, None, comments.get(c.name.lower()))
-             for c in definition.columns]  # fmt: skip
+    found = [
+        Column(
+            c.name,
+            printed(c.type),
+            c.nullable,
+            c.default,
+            None,
+            comments.get(c.name.lower()),
+        )
+        for c in definition.columns
+    ]
     for column in definition.generated:
         comment = comments.get(column.name.lower())
         found.insert(
@@ -151,13 +165,7 @@ def constraints(cursor: Cursor, relation: Relation) -> list[Constraint]:
     definition = _definition(cursor, relation)
     if definition is not None:
         return list(_stored_constraints(definition, cursor._session.snapshot()))
-    rows = cursor.sql(
-        "SELECT constraint_type, constraint_name, constraint_column_names, expression "
-        "FROM duckdb_constraints() WHERE database_name = 'temp' AND constraint_type <> 'NOT NULL' "
-        f"AND table_name = {literal(relation.name)} ORDER BY constraint_index"
-    ).fetchall()
-    return [Constraint(kind.lower().replace(" ", "_"), name, tuple(names), expression)
-            for kind, name, names, expression in rows]  # fmt: skip
+    return list(_temporary_constraints(cursor, relation))
 
 
 def comment(cursor: Cursor, relation: Relation) -> str | None:
@@ -230,5 +238,49 @@ def _stored_constraints(definition: TableDefinition, snapshot: Snapshot) -> Iter
             spelled = {column.id: column.name for column in there.columns}
             columns = tuple(spelled[column] for column in constraint.referred)
             referred = (there.schema, there.name, columns)
+        name = constraint.name or default_name(constraint, definition, snapshot)
         known = tuple(names[column] for column in constraint.columns if column in names)
-        yield Constraint(constraint.kind, constraint.name, known, constraint.expression, referred)
+        parts: tuple[str, ...] = ()
+        if constraint.kind == "index" and not known:
+            folded = {name.lower(): name for name in names.values()}
+            parts = tuple(_parts(constraint.expression or "", folded))
+            known = tuple(part for part in parts if part in names.values())
+        yield Constraint(constraint.kind, name, known, constraint.expression, referred, parts)
+
+
+def _temporary_constraints(cursor: Cursor, relation: Relation) -> Iterator[Constraint]:
+    here = f"database_name = 'temp' AND table_name = {literal(relation.name)}"
+    rows = cursor.sql(
+        "SELECT constraint_type, constraint_name, constraint_column_names, expression, "
+        "referenced_table, referenced_column_names FROM duckdb_constraints() "
+        f"WHERE {here} AND constraint_type <> 'NOT NULL' ORDER BY constraint_index"
+    ).fetchall()
+    for kind, name, names, expression, table, theirs in rows:
+        referred = (TEMPORARY_SCHEMA, table, tuple(theirs)) if table else None
+        folded = kind.lower().replace(" ", "_")
+        yield Constraint(folded, name, tuple(names), expression, referred)
+    spelled = {column.name.lower(): column.name for column in columns(cursor, relation)}
+    rows = cursor.sql(
+        f"SELECT index_name, is_unique, sql FROM duckdb_indexes() WHERE {here}"
+    ).fetchall()
+    for name, unique, sql in rows:
+        stream = TokenStream(sql)
+        stream.text_until("ON")
+        stream.expect("ON")
+        stream.name()
+        inside = stream.text_until(";").strip()[1:-1]
+        parts = tuple(_parts(inside, spelled))
+        known = tuple(part for part in parts if part in spelled.values())
+        kind = "unique_index" if unique else "index"
+        yield Constraint(kind, name, known, parts=parts if parts != known else ())
+
+
+def _parts(keys: str, spelled: Mapping[str, str]) -> Iterator[str]:
+    """What an index is on: columns by name, and the texts of expressions."""
+    stream = TokenStream(keys)
+    while not stream.at_end():
+        text = stream.text_until(",")
+        stream.accept(",")
+        tokens = TokenStream(text).tokens
+        column = spelled.get(str(tokens[0].text).lower()) if len(tokens) == 1 else None
+        yield text if column is None else column

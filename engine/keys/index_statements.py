@@ -13,6 +13,7 @@ from ...storage.effects import AlterTable, AttachKeyRuns, Constraint
 from ...storage.keys.missing_runs import write_missing_runs
 from ..native.catalog_copy import catalog_copy
 from ..statements.change import target_table
+from ..statements.key_check import as_key
 from .indexed import is_indexed
 
 if TYPE_CHECKING:
@@ -58,13 +59,14 @@ def _create(change: Change, statement: st.CreateIndex) -> None:
                 hint="index a column that holds the expression's value",
             )
         index = Constraint("index", (), ", ".join(statement.keys), name)
-        transaction.add("CREATE INDEX", AlterTable(_with(definition, index)))
+        transaction.add("CREATE INDEX", AlterTable(_with(definition, index), only_indexes=True))
         return
     kind = "unique_index" if statement.unique else "index"
     index = Constraint(kind, tuple(c.id for c in columns), None, name)
     if statement.unique:
         _refuse_duplicates(change, definition, columns)
-    transaction.add("CREATE INDEX", AlterTable(_with(definition, index)))
+    altered = AlterTable(_with(definition, index), only_indexes=not statement.unique)
+    transaction.add("CREATE INDEX", altered)
     attach_runs(session.database.store, transaction, definition.id, [index])
 
 
@@ -163,7 +165,8 @@ def _refuse_duplicates(
     names = ", ".join(quote(c.name) for c in columns)
     present = " AND ".join(f"{quote(c.name)} IS NOT NULL" for c in columns)
     named = f"{quote(definition.schema)}.{quote(definition.name)}"
-    sql = f"SELECT 1 FROM {named} WHERE {present} GROUP BY {names} HAVING count(*) > 1 LIMIT 1"
+    keys = ", ".join(as_key(quote(c.name), c) for c in columns)
+    sql = f"SELECT 1 FROM {named} WHERE {present} GROUP BY {keys} HAVING count(*) > 1 LIMIT 1"
     opened = change.open(sql)
     drained = False
     try:
@@ -203,6 +206,6 @@ def _drop(change: Change, statement: st.DropIndex) -> None:
             )
         state, index = found
         left = tuple(c for c in state.definition.constraints if c != index)
-        change.transaction.add(
-            "DROP INDEX", AlterTable(replace(state.definition, constraints=left))
-        )
+        altered = replace(state.definition, constraints=left)
+        transaction = change.transaction
+        transaction.add("DROP INDEX", AlterTable(altered, only_indexes=index.kind == "index"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...sql.explain import Node
+from ...storage.schema_path import dotted
 from ..statements.fast_insert import parameters_by_key
 from .point_query import compile_point_query, measure
 
@@ -44,7 +45,7 @@ def explain_point_query(
     given = parameters_by_key(parameters)
     if query.parameters <= given.keys() and query.find(state, session.database.keys, given) is None:
         return None
-    title = f"KEY_LOOKUP {definition.schema}.{definition.name}"
+    title = f"KEY_LOOKUP {dotted(definition.schema)}.{definition.name}"
     if not analyze:
         facts.append(f"row groups: at most {len(state.row_groups)}")
         return Node(title, tuple(facts))

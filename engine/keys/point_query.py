@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -194,13 +194,33 @@ def compile_point_query(
     return query, LogicalPlan(sql, (Leaf(relation),))
 
 
+def compile_condition(
+    condition: str, alias: str, definition: TableDefinition, before: int
+) -> PointQuery | None:
+    """Compile a condition, None where it is anything but equalities that cover a key.
+
+    Args:
+        condition: Its text.
+        alias: The name by which it may call the table.
+        definition: The table.
+        before: Parameters ``?`` that stand before it in its statement.
+
+    Returns:
+        A query without columns.
+    """
+    try:
+        return _Reader(TokenStream(condition), definition, before).condition(alias)
+    except (ParseError, NotSimple):
+        return None
+
+
 class _Reader:
     """Reads the text of a query, as far as it is a simple one."""
 
-    def __init__(self, stream: TokenStream, definition: TableDefinition) -> None:
+    def __init__(self, stream: TokenStream, definition: TableDefinition, before: int = 0) -> None:
         self._stream = stream
         self._definition = definition
-        self._positional = 0
+        self._positional = before
         self._parameters: set[str] = set()
         self._qualifiers: set[str] = set()
 
@@ -215,21 +235,31 @@ class _Reader:
         alias = self._definition.name
         if stream.accept("AS") or stream.word() != "WHERE":
             alias = stream.identifier()
-        self._qualifiers = {alias.lower()}
         stream.expect("WHERE")
+        query = self.condition(alias)
+        stream.at = 1
+        return replace(query, selected=self._selected())
+
+    def condition(self, alias: str) -> PointQuery:
+        """Read equalities, up to the end of the text.
+
+        Raises:
+            NotSimple: It is something else.
+            ParseError: The same.
+        """
+        stream = self._stream
+        self._qualifiers = {alias.lower()}
         terms = self._terms()
         stream.accept(";")
         if not stream.at_end():
             raise NotSimple
-        stream.at = 1
-        selected = self._selected()
         key = self._key(terms)
         lookup = tuple(terms[column] for column in key.columns)
         if sum(len(term.items) > 1 for term in lookup) > 1:
             raise NotSimple
         residual = tuple(term for c, term in terms.items() if c not in key.columns)
         return PointQuery(
-            self._definition, key, selected, lookup, residual, frozenset(self._parameters)
+            self._definition, key, (), lookup, residual, frozenset(self._parameters)
         )
 
     def _key(self, terms: Mapping[int, Term]) -> Constraint:

@@ -80,7 +80,10 @@ class LeafSource(ArrowScanSource):
 
     def rows(self) -> int:
         """The row count that the kernel plans with."""
-        return self.obj.rows()
+        try:
+            return self.obj.rows()
+        except Error as error:
+            raise carry(error) from error
 
     def accepts(self, predicate: nodes.Node) -> bool:
         """Take over what Arrow compares exactly as the kernel does: not floats, not collations."""

@@ -17,6 +17,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from ...sql.column_types import typed_null
 from ...sql.provider import Relation, RelationKind
 from ...sql.tokens import literal, quote
 from ...storage.snapshot import DEFAULT_SCHEMA
@@ -377,17 +378,18 @@ class Route:
         view = self.snapshot.view(relation.schema, relation.name)
         assert view is not None
         columns = f"({', '.join(map(quote, view.columns))})" if view.columns else ""
+        create = "CREATE SECURE VIEW" if view.secure else "CREATE VIEW"
         search = self._schema(view.search_schema)
         self._make(f"SET search_path = {literal(search)}")
         if view.search_schema.lower() != DEFAULT_SCHEMA:
             self._lend_default(view.search_schema)
         if view.search_schema.lower() == view.schema.lower():
-            self._make(f"CREATE VIEW {target}{columns} AS {relation.sql}")
+            self._make(f"{create} {target}{columns} AS {relation.sql}")
             return
         # The kernel looks names up in a view's own schema first, and then where the statement
         # that reads the view would: at another schema, or at another version.
         body = f"{search}.{self.routing.kernel.name('view')}"
-        self._make(f"CREATE VIEW {body}{columns} AS {relation.sql}")
+        self._make(f"{create} {body}{columns} AS {relation.sql}")
         self._make(f"CREATE VIEW {target} AS SELECT * FROM {body}")
 
     def _lend_default(self, schema: str) -> None:
@@ -447,8 +449,9 @@ class Route:
 
     def _union(self, leaf: BuiltLeaf) -> str:
         if self._is_shuffled(leaf):
-            listed = ", ".join(quote(c.name) for c in leaf.state.definition.columns)
-            rows = f"SELECT {listed} FROM ({self._located_rows(leaf)})"
+            # Bare names would clash with parameters of a table macro that reads the table.
+            listed = ", ".join(f"rows.{quote(c.name)}" for c in leaf.state.definition.columns)
+            rows = f"SELECT {listed} FROM ({self._located_rows(leaf)}) AS rows"
             return with_generated(leaf.state.definition, rows)
         branches = [
             self._branch(leaf.state, part, number, "") for number, part in enumerate(leaf.parts)
@@ -465,14 +468,14 @@ class Route:
             name = self._deleted(state, part, number)
             conditions.append(f"{part.position} NOT IN (SELECT position FROM {name})")
         where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-        return f"SELECT {extra}{columns} FROM {part.source}{where}"
+        return f"SELECT {extra}{columns} FROM {part.source} AS leaf{where}"
 
     def _with_later_columns(self, state: TableState, part: Part) -> str:
         """Select list of a hot part: columns added after it was built have their initial value."""
         listed = []
         for column in state.definition.columns:
             if part.columns is None or column.id in part.columns:
-                listed.append(f"c{column.id} AS {quote(column.name)}")
+                listed.append(f"leaf.c{column.id} AS {quote(column.name)}")
             else:
                 listed.append(f"{self._initial(state, column)} AS {quote(column.name)}")
         return ", ".join(listed)
@@ -480,7 +483,7 @@ class Route:
     def _initial(self, state: TableState, column: Column) -> str:
         """SQL for the value of rows that are older than their column."""
         if column.initial is None:
-            return f"CAST(NULL AS {column.type})"
+            return typed_null(column.type)
         name = f"{self._schema('initial')}.{quote(f'{state.definition.id}_{column.id}')}"
         stored = pa.ipc.open_stream(pa.py_buffer(column.initial)).read_all()
         cursor = self.routing.kernel.cursor()
@@ -504,10 +507,17 @@ class Route:
             cursor.close()
         return name
 
+    def empty_name(self, table: str) -> str:
+        """The kernel's name of a native table without rows that stands for an empty one."""
+        return f"{self._schema('empty')}.{quote(table)}"
+
     def _empty(self, state: TableState) -> str:
+        """A query for no rows: of a table, so that it is planned as DuckDB plans empty tables."""
         nulls = ", ".join(
-            f"CAST(NULL AS {c.type}){f' COLLATE {c.collation}' if c.collation else ''} "
+            f"{typed_null(c.type)}{f' COLLATE {c.collation}' if c.collation else ''} "
             f"AS {quote(c.name)}"
             for c in state.definition.columns
         )
-        return f"SELECT * FROM (SELECT {nulls}) WHERE false"
+        name = self.empty_name(state.definition.id)
+        self._make(f"CREATE TABLE IF NOT EXISTS {name} AS SELECT {nulls} WHERE false")
+        return f"SELECT * FROM {name}"

@@ -77,10 +77,10 @@ def with_generated(definition: TableDefinition, rows: str, *others: str) -> str:
         rows = f"SELECT *, {listed} FROM ({rows}) AS {quote(definition.name)}"
         names -= {g.name.lower() for g in ready}
         left = [g for g in left if g not in ready]
-    columns = [quote(c.name) for c in definition.columns]
+    columns = [f"rows.{quote(c.name)}" for c in definition.columns]
     for generated in definition.generated:
-        columns.insert(generated.place, quote(generated.name))
-    return f"SELECT {', '.join([*others, *columns])} FROM ({rows})"
+        columns.insert(generated.place, f"rows.{quote(generated.name)}")
+    return f"SELECT {', '.join([*others, *columns])} FROM ({rows}) AS rows"
 
 
 def _words(expression: str) -> set[str]:

@@ -224,14 +224,14 @@ def split_cold(
 
 
 def select_columns(columns: Sequence[Column], part: Part) -> str:
-    """The select list that gives a part's columns the user's names."""
+    """The select list that gives the columns of a part, named ``leaf``, the user's names."""
     if part.kind == "stream":
         return ", ".join(
             f"{column_type(c.type, collation=c.collation).from_storage(quote(str(c.id)))} "
             f"AS {quote(c.name)}"
             for c in columns
         )
-    return ", ".join(f"{native_name(c)} AS {quote(c.name)}" for c in columns)
+    return ", ".join(f"leaf.{native_name(c)} AS {quote(c.name)}" for c in columns)
 
 
 @dataclass(frozen=True, slots=True)

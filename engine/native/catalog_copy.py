@@ -8,24 +8,27 @@ What came of it is read back (``inventory``) or, for rows, compared (``mirror``)
 from __future__ import annotations
 
 import re
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import duckdb
 
 from ...sql.references import without_versions
 from ...sql.tokens import TokenStream, literal, quote
-from ..statements.shadow import INDEX_KINDS, render, render_index
+from ..statements.constraint_names import INDEX_KINDS
+from ..statements.shadow import render, render_index
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from ...storage.effects import CatalogEntry
+    from ...storage.effects import CatalogEntry, View
     from ...storage.snapshot import Snapshot, TableState
     from ..kernel import Cursor
     from ..session import Session
 
+_NEXT = re.compile(r" /\* next (-?\d+) \*/$")
+"""Behind the text of a sequence: the value that it gives next, where setval has said so."""
 OWNER = "owner"
 """Kind of the entry that tells what a sequence goes with: a table's id, or a name in quotes."""
 _ORDER = {"type": 0, "sequence": 1, "macro": 2, "table_macro": 2, OWNER: 6, "comment": 6}
@@ -43,12 +46,14 @@ class CatalogCopy:
         database: Its name in the kernel.
         snapshot: What was copied.
         tables: The tables that the copy has, each behind those that it refers to.
+        foreign_keys: Whether the tables have theirs.
     """
 
     cursor: Cursor
     database: str
     snapshot: Snapshot
     tables: tuple[TableState, ...]
+    foreign_keys: bool = True
 
     def path(self, schema: str) -> str:
         """The entry of a search path that makes a schema of the copy the current one."""
@@ -81,39 +86,59 @@ class CatalogCopy:
                 except duckdb.Error:
                     failed.append((order, schema, sql))
             if not failed or len(failed) == len(pending):
-                # What is left can no longer be made, such as a view of a table that is gone.
+                self._make_unbound({sql for _, _, sql in failed})
                 break
             pending = failed
         for entry in self.snapshot.entries.values():
-            if entry.kind == "sequence" and entry.value is not None:
-                named = f"{self.path(entry.schema)}.{quote(entry.name)}"
-                self.cursor.execute(f"SELECT nextval({literal(named)})").fetchall()
+            if entry.kind == "sequence":
+                self._put_in_place(entry)
 
     def _statements(self, words: Collection[str] | None) -> Iterator[tuple[int, str, str]]:
         for state in self.tables:
             definition = state.definition
-            sql = render(definition, self.table(state), self.snapshot)
+            there = self.snapshot if self.foreign_keys else None
+            sql = render(definition, self.table(state), there)
             yield _TABLES, definition.schema, sql
             for index in definition.constraints:
                 if index.kind in INDEX_KINDS:
                     yield _INDEXES, definition.schema, render_index(index, definition)
         for view in self.snapshot.views.values():
             if words is None or view.name.lower() in words:
-                columns = f" ({', '.join(map(quote, view.columns))})" if view.columns else ""
-                named = f"{self.path(view.schema)}.{quote(view.name)}"
-                # What it reads of the past has the same columns, as far as the catalog can tell.
-                body = without_versions(view.sql)
-                yield _VIEWS, view.search_schema, f"CREATE VIEW {named}{columns} AS {body}"
+                yield _VIEWS, view.search_schema, self._view(view)
         made = {state.definition.id: state for state in self.tables}
         for entry in self.snapshot.entries.values():
             if entry.kind != OWNER:
-                yield _ORDER[entry.kind], entry.schema, starting(entry)
+                yield _ORDER[entry.kind], entry.schema, entry.sql
             elif entry.sql in made or entry.sql.startswith('"'):
                 sequence = f"{self.path(entry.schema)}.{quote(entry.name)}"
                 owning = made.get(entry.sql)
                 owner = f"{self.database}.{entry.sql}" if owning is None else self.table(owning)
                 sql = f"ALTER SEQUENCE {sequence} OWNED BY {owner}"
                 yield _ORDER[entry.kind], entry.schema, sql
+
+    def _put_in_place(self, sequence: CatalogEntry) -> None:
+        """Let a sequence have given the value that it gave last, and give next what it would."""
+        named = literal(f"{self.path(sequence.schema)}.{quote(sequence.name)}")
+        if sequence.value is not None:
+            self.cursor.execute(f"SELECT setval({named}, {sequence.value})").fetchall()
+        if (found := _NEXT.search(sequence.sql)) is not None:
+            self.cursor.execute(f"SELECT setval({named}, {found[1]}, false)").fetchall()
+
+    def _view(self, view: View, option: str = "") -> str:
+        columns = f" ({', '.join(map(quote, view.columns))})" if view.columns else ""
+        named = f"{self.path(view.schema)}.{quote(view.name)}"
+        secure = "SECURE " if view.secure else ""
+        # What it reads of the past has the same columns, as far as the catalog can tell.
+        body = without_versions(view.sql)
+        return f"CREATE {secure}VIEW {named}{columns} {option} AS {body}"
+
+    def _make_unbound(self, failed: Collection[str]) -> None:
+        """Make the views that cannot be bound, such as those of a table that is gone."""
+        for view in self.snapshot.views.values():
+            if self._view(view) in failed:
+                self.enter(view.search_schema)
+                with suppress(duckdb.Error):
+                    self.cursor.execute(self._view(view, "WITH (DEFER_BINDING)"))
 
     # Reading back
 
@@ -132,6 +157,10 @@ class CatalogCopy:
         return found
 
 
+SEQUENCE_SQL = """concat('CREATE SEQUENCE "', replace(sequence_name, '"', '""'), '"',
+    substr(rtrim(sql, ';'), len('CREATE SEQUENCE ') + len(sequence_name) + 1))"""
+"""The statement that makes a sequence; the kernel leaves out the quotes that its name may need."""
+
 _INVENTORY = {
     "schema": "SELECT schema_name, schema_name, '' FROM duckdb_schemas() "
     "WHERE database_name = {database} AND schema_name NOT IN ('information_schema', 'pg_catalog')",
@@ -139,7 +168,7 @@ _INVENTORY = {
     "WHERE database_name = {database}",
     "view": "SELECT schema_name, view_name, sql FROM duckdb_views() "
     "WHERE database_name = {database} AND NOT internal",
-    "sequence": "SELECT schema_name, sequence_name, rtrim(sql, ';') FROM duckdb_sequences() "
+    "sequence": f"SELECT schema_name, sequence_name, {SEQUENCE_SQL} FROM duckdb_sequences() "
     "WHERE database_name = {database}",
     "macro": "SELECT schema_name, function_name, "
     "string_agg(concat(parameters::VARCHAR, macro_definition)) "
@@ -243,6 +272,7 @@ def catalog_copy(
     words: Collection[str] | None = (),
     *,
     tables: Collection[str] = (),
+    foreign_keys: bool = True,
 ) -> Iterator[CatalogCopy]:
     """A copy that is gone at the end.
 
@@ -253,7 +283,10 @@ def catalog_copy(
         words: Folded words: tables and views that none of them names are left out, but for tables
             that foreign keys lead to. None for everything.
         tables: Ids of tables to copy whatever the words.
+        foreign_keys: False leaves them out, and the tables to which only they lead.
     """
+    if words and tracks_dependencies(session):
+        words = None  # what depends on an object need not be named
     if words:
         words = _inside(snapshot, words)
     wanted = snapshot.tables if words is None else {*tables, *_tables_named(snapshot, words)}
@@ -263,7 +296,10 @@ def catalog_copy(
     try:
         for sql in session.kernel_settings:
             cursor.execute(sql)
-        copy = CatalogCopy(cursor, database, snapshot, connected(snapshot, wanted))
+        copied = tuple(state for table, state in snapshot.tables.items() if table in wanted)
+        if foreign_keys:
+            copied = connected(snapshot, wanted)
+        copy = CatalogCopy(cursor, database, snapshot, copied, foreign_keys)
         copy.build(words)
         copy.enter(schema)
         yield copy
@@ -272,10 +308,26 @@ def catalog_copy(
         kernel.detach(database)
 
 
-def starting(entry: CatalogEntry) -> str:
-    """The statement that makes a sequence where it stands."""
-    if entry.value is None:
-        return entry.sql
-    head, _, tail = entry.sql.rpartition(" START ")
-    cycle = tail.partition(" ")[2]  # behind the value
-    return f"{head} START {entry.value} {cycle}"
+def tracks_dependencies(session: Session) -> bool:
+    """Tell whether views or macros are to be refused what those that depend on them need."""
+    return any("_dependencies" in sql for sql in session.kernel_settings)
+
+
+def standing(entry: CatalogEntry, last: int | None, next_value: int) -> CatalogEntry:
+    """A sequence as it stands.
+
+    Args:
+        entry: The sequence before.
+        last: The value that it gave last; None where it has given none.
+        next_value: The value that it gives next, if that does not follow the last one.
+    """
+    sql = _NEXT.sub("", entry.sql)
+    start = sql.rpartition(" START ")[2].partition(" ")[0]
+    if last is None and start == str(next_value):
+        return replace(entry, sql=sql, value=None)
+    return replace(entry, sql=f"{sql} /* next {next_value} */", value=last)
+
+
+def moved_on(entry: CatalogEntry, last: int) -> CatalogEntry:
+    """A sequence that gave a value and goes on behind it."""
+    return replace(entry, sql=_NEXT.sub("", entry.sql), value=last)

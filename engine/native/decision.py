@@ -12,7 +12,6 @@ from ...sql.tokens import tokenize
 if TYPE_CHECKING:
     from sqlglot.tokenizer_core import Token
 
-    from ...storage.effects import TableDefinition
     from ...storage.snapshot import Snapshot
     from ..session import Session
 
@@ -33,9 +32,10 @@ def as_native(
     """
     if isinstance(statement, st.Query):
         if _SEQUENCE.search(sql) or (snapshot.entries and _calls_macro(snapshot, sql)):
-            return st.Native("SELECT", (), sql)
-        if _ROWID.search(sql) and not _is_column(snapshot, "rowid"):
-            return st.Native("SELECT", (), sql, all_tables=True)
+            by_row_id = asks_rowid(snapshot, sql) and not _is_column(snapshot, "rowid")
+            return st.Native("SELECT", (), sql, all_tables=by_row_id)
+        if asks_rowid(snapshot, sql) and not _is_column(snapshot, "rowid"):
+            return st.Native("READ", (), sql, all_tables=True)
         return statement
     if not isinstance(statement, st.Insert | st.Update | st.Delete):
         return statement
@@ -48,20 +48,34 @@ def as_native(
     if state is None:
         return statement
     definition = state.definition
-    asks_rowid = _ROWID.search(sql) is not None and definition.column("rowid") is None
+    by_row_id = asks_rowid(snapshot, sql) and definition.column("rowid") is None
     if (
         _SEQUENCE.search(sql)
-        or asks_rowid
+        or by_row_id
         or any(c.default and _SEQUENCE.search(c.default) for c in definition.columns)
-        or _has_foreign_keys(snapshot, definition)
         or (definition.generated and _meets_generated(statement))
     ):
         verb = type(statement).__name__.upper()
-        only_adds = isinstance(statement, st.Insert) and not asks_rowid
-        only_adds = only_adds and all(c.table != definition.id for c in definition.constraints)
+        only_adds = isinstance(statement, st.Insert) and not by_row_id
         named = [token for token in tokenize(sql) if _is_named(token, statement.target.last)]
-        return st.Native(verb, (statement.target,), sql, asks_rowid, only_adds and len(named) == 1)
+        return st.Native(verb, (statement.target,), sql, by_row_id, only_adds and len(named) == 1)
     return statement
+
+
+def asks_rowid(snapshot: Snapshot, sql: str) -> bool:
+    """Tell whether a text, or a view that it names, asks for row ids."""
+    if _ROWID.search(sql) is not None:
+        return True
+    asking = {v.name.lower() for v in snapshot.views.values() if _ROWID.search(v.sql)}
+    size = 0
+    while size != len(asking):  # views of views
+        size = len(asking)
+        asking |= {
+            view.name.lower()
+            for view in snapshot.views.values()
+            if asking & {str(token.text).lower() for token in tokenize(view.sql)}
+        }
+    return bool(asking) and any(str(token.text).lower() in asking for token in tokenize(sql))
 
 
 def _meets_generated(statement: st.Insert | st.Update | st.Delete) -> bool:
@@ -90,13 +104,3 @@ def uses_sequence(sql: str) -> bool:
 
 def _is_column(snapshot: Snapshot, name: str) -> bool:
     return any(state.definition.column(name) for state in snapshot.tables.values())
-
-
-def _has_foreign_keys(snapshot: Snapshot, definition: TableDefinition) -> bool:
-    if any(c.table for c in definition.constraints):
-        return True
-    return any(
-        c.table == definition.id
-        for state in snapshot.tables.values()
-        for c in state.definition.constraints
-    )

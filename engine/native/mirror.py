@@ -8,7 +8,7 @@ what is written. The cost is that of reading the tables once.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,41 +16,43 @@ import pyarrow as pa
 
 from ...errors import Unsupported
 from ...sql.provider import RelationKind
-from ...sql.tokens import literal, quote
+from ...sql.tokens import TokenStream, literal, quote
 from ...storage.effects import Append
 from ..catalog import table_relation
-from ..keys.index_statements import attach_runs
+from ..keys.keyed_rows import PART, POSITION
 from ..leaves.row_order import LAST, row_places
 from ..leaves.table_leaf import row_ids
 from ..query import bind_text, open_route
 from ..result import BATCH_ROWS, Result
 from ..statements.bulk_write import BulkWrite
 from ..statements.change import restored, storage_select, storing, target_table, verify_keys
+from ..statements.foreign_keys import ForeignKeys
 from ..statements.key_check import KeyCheck
 from ..statements.modify import Located
-from .catalog_copy import CatalogCopy, catalog_copy
-from .row_gaps import PART, PLACE, fill_by_id, require_few_gaps
+from .catalog_copy import CatalogCopy, catalog_copy, moved_on, standing
+from .reach import find_reach
+from .row_gaps import BEFORE, PLACE, fill_by_id, require_few_gaps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     import numpy.typing as npt
 
     from ...sql import statement as st
     from ...sql.logical import LogicalPlan
-    from ...storage.effects import RowGroup, TableDefinition
+    from ...storage.effects import Column, RowGroup, TableDefinition
     from ...storage.snapshot import TableState
     from ..query import OpenRoute
     from ..statements.change import Change
+    from .reach import Reach
 
-BEFORE = "rows_before_5f1c0e7a9b3d4c21"
-"""Schema of the rows as they were: one that no user has."""
-_POSITION = "position_5f1c0e7a9b3d4c21"
-"""Column that tells, with ``PART``, where the rows lay."""
-_SET_BACK = """coalesce(
-    last_value::HUGEINT + increment_by BETWEEN min_value AND max_value
-    AND last_value::HUGEINT + increment_by <>
-        CAST(regexp_extract(sql, 'START (-?[0-9]+) (NO )?CYCLE;?$', 1) AS HUGEINT),
+_NEXT_VALUE = "CAST(regexp_extract(sql, 'START (-?[0-9]+) (NO )?CYCLE;?$', 1) AS HUGEINT)"
+_SET_BACK = f"""coalesce(
+    CASE
+        WHEN cycle AND last_value::HUGEINT + increment_by > max_value THEN min_value
+        WHEN cycle AND last_value::HUGEINT + increment_by < min_value THEN max_value
+        ELSE last_value::HUGEINT + increment_by
+    END <> {_NEXT_VALUE},
     true
 )"""
 """Tells a sequence whose next value does not follow its last one: setval(…, false) was called."""
@@ -58,25 +60,59 @@ _SET_BACK = """coalesce(
 
 def run_native(change: Change, statement: st.Native) -> Result:
     """Run a statement on native copies of the tables that it may change."""
+    answer = native_answer(change, statement)
+    names, types = answer.names, answer.types
+    if (names, types) == (["Count"], ["BIGINT"]) and not _asks_rows(statement.sql):
+        return Result(None, count=int(answer.rows.column(0)[0].as_py()))
+    return restored(change.session, answer.rows, names, types)
+
+
+def _asks_rows(sql: str) -> bool:
+    """Tell whether a change has a RETURNING; a name may have the word in it."""
+    stream = TokenStream(sql)
+    return any(stream.word(ahead) == "RETURNING" for ahead in range(len(stream.tokens)))
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a statement on native copies gave.
+
+    Attributes:
+        names: Names of its columns.
+        types: Their types, as SQL.
+        rows: Its rows in the form in which columns are stored.
+    """
+
+    names: list[str]
+    types: list[str]
+    rows: pa.Table
+
+
+def native_answer(change: Change, statement: st.Native) -> Answer:
+    """Run a statement on native copies, write what it changes, and keep its answer."""
     session, snapshot = change.session, change.transaction.snapshot
     targets: dict[str, TableState] = {}
     for name in statement.targets:
         state = target_table(session, name, statement.verb.lower())
         targets[state.definition.id] = state
     logical = bind_text(session, statement.sql, snapshot)
-    opened = open_route(session, logical, change.frame, snapshot)
-    copied = set(targets)
+    copied, views = set(targets), set[str]()
     if statement.all_tables:
-        copied |= {
-            relation.key
-            for relation in logical.relations
-            if relation.kind is RelationKind.TABLE and relation.version is None
-        }
+        now = [relation for relation in logical.relations if relation.version is None]
+        copied |= {r.key for r in now if r.kind is RelationKind.TABLE}
+        # A view may itself ask for row ids: the copies have them, the route has not.
+        views = {r.name.lower() for r in now if r.kind is RelationKind.VIEW}
+        kept = (v for v in logical.views if v.version is not None or v.name.lower() not in views)
+        logical = replace(logical, views=tuple(kept))
+    opened = open_route(session, logical, change.frame, snapshot)
     drained = False
     try:
-        with catalog_copy(session, snapshot, session.schema, tables=copied) as copy:
+        with catalog_copy(
+            session, snapshot, session.schema, views, tables=copied, foreign_keys=False
+        ) as copy:
             mirror = Mirror(change, copy, opened, targets)
             mirror.by_row_id = statement.all_tables
+            mirror.narrow(statement)
             mirror.fill(logical, only_adds=statement.only_adds)
             answer = mirror.run(statement.sql)
             mirror.take_over(statement.verb)
@@ -139,9 +175,16 @@ class Mirror:
         self._parts: dict[str, Located] = {}
         self._registered: set[str] = set()
         self._only_adds = False
+        self._reach: Reach | None = None
         self.by_row_id = False
+        copy.cursor.execute(f"CREATE SCHEMA {copy.database}.{BEFORE}")
 
     # Filling
+
+    def narrow(self, statement: st.Native) -> None:
+        """Copy no more rows of the table than those that the statement can meet."""
+        for state in self._targets.values():
+            self._reach = find_reach(self._change, statement, state, self._copy, self._opened)
 
     def fill(self, logical: LogicalPlan, *, only_adds: bool = False) -> None:
         """Copy rows, and make everything else visible that the statement reads.
@@ -152,7 +195,6 @@ class Mirror:
         """
         self._only_adds = only_adds
         cursor = self._copy.cursor
-        cursor.execute(f"CREATE SCHEMA {self._copy.database}.{BEFORE}")
         route = self._opened.route
         for state in self._copy.tables:
             definition = state.definition
@@ -164,21 +206,23 @@ class Mirror:
                     construct="that statement on a table with a column rowid",
                     hint="give the column another name",
                 )
+            if self._reach is not None:
+                self._fill_reach(state, self._reach)
+                continue
             route.ensure([table_relation(state)])
             view, part, position = route.located(definition.id)
             route.register(cursor, self._registered)
             listed = ", ".join(quote(c.name) for c in definition.columns)
             before = self._before(state)
-            places = f"{part} AS {PART}, {position} AS {_POSITION}"
+            places = f"{part} AS {PART}, {position} AS {POSITION}"
             rows = f"SELECT {places}, {listed} FROM {view}"
             if self.by_row_id:
                 rows = self._in_order_of_ids(state, rows)
             cursor.execute(f"CREATE TABLE {before} AS {rows}")
             fill_by_id(cursor, self._copy.table(state), before, listed, definition)
             self._parts[definition.id] = Located(route.leaf(definition.id).parts)
-            if definition.id not in self._targets and not self.by_row_id:
-                self._change.transaction.rely_on(definition.id)
         filled = {s.definition.id for s in self._copy.tables}
+        route.register(cursor, self._registered)  # the views are bound here
         for relation in logical.relations:
             is_table = relation.kind is RelationKind.TABLE
             if is_table and relation.version is None and relation.key in filled:
@@ -191,6 +235,13 @@ class Mirror:
                     f"CREATE VIEW IF NOT EXISTS {self._copy.database}.{schema}.{name} "
                     f"AS SELECT * FROM {source}"
                 )
+
+    def _fill_reach(self, state: TableState, reach: Reach) -> None:
+        definition, before = state.definition, self._before(state)
+        reach.fill(self._change, self._copy, before)
+        listed = ", ".join(quote(c.name) for c in definition.columns)
+        fill_by_id(self._copy.cursor, self._copy.table(state), before, listed, definition)
+        self._parts[definition.id] = Located(reach.places.parts())
 
     def _in_order_of_ids(self, state: TableState, rows: str) -> str:
         """A query for rows in the order of their row ids, so that the kernel counts them the same.
@@ -207,8 +258,7 @@ class Mirror:
             return rows
         cursor.register("places", row_places(store, state, parts, transaction.id))
         placed = (
-            f"({rows}) AS rows JOIN places ON {PART} = places.part "
-            f"AND {_POSITION} = places.position"
+            f"({rows}) AS rows JOIN places ON {PART} = places.part AND {POSITION} = places.position"
         )
         known = f"SELECT count(*), max(places.id) FROM {placed} WHERE places.id < {LAST}"
         count, last = cursor.execute(known).fetchall()[0]
@@ -227,9 +277,11 @@ class Mirror:
 
     # Running
 
-    def run(self, sql: str) -> Result:
+    def run(self, sql: str) -> Answer:
         """Run the statement; its answer is complete when this returns."""
-        change, route = self._change, self._opened.route
+        change, route, parameters = self._change, self._opened.route, self._change.parameters
+        if self._reach is not None:
+            sql, parameters = self._reach.sql, self._reach.parameters
         cursor, schema = self._opened.cursor, change.session.schema
         path = [self._copy.path(schema), self._copy.path("main")]
         path += [f"{route.database}.{quote(schema)}", f"{route.database}.main"]
@@ -237,17 +289,12 @@ class Mirror:
         try:
             with change.session.guard.watch(cursor):
                 answer = (
-                    cursor.sql(sql)
-                    if change.parameters is None
-                    else cursor.sql(sql, params=change.parameters)
+                    cursor.sql(sql) if parameters is None else cursor.sql(sql, params=parameters)
                 )
                 names, types = list(answer.columns), [str(t) for t in answer.types]
-                table = answer.project(storing(types)).to_arrow_table()
+                return Answer(names, types, answer.project(storing(types)).to_arrow_table())
         finally:
             route.aim(cursor, schema)
-        if (names, types) == (["Count"], ["BIGINT"]) and "RETURNING" not in sql.upper():
-            return Result(None, count=int(table.column(0)[0].as_py()))
-        return restored(change.session, table, names, types)
 
     # Taking over
 
@@ -269,7 +316,8 @@ class Mirror:
         write = BulkWrite(store, change.transaction, definition, hot, (), watched)
         stored = storage_select(definition, checks=False)
         named = f"{self._copy.table(state)} AS {quote(definition.name)}"
-        groups = write.run(self._batches(f"SELECT {stored} FROM {named} ORDER BY rowid"))
+        rows = self._batches(f"SELECT {stored} FROM {named} ORDER BY rowid")
+        groups = write.run(ForeignKeys(change, state).watch(rows))
         if groups:
             append = Append(definition.id, groups, keys.unique, keys.appended())
             change.transaction.add(verb, append)
@@ -278,23 +326,26 @@ class Mirror:
     def _write(self, verb: str, state: TableState) -> None:
         definition, change = state.definition, self._change
         now, before = self._copy.table(state), self._before(state)
-        distinct = " OR ".join(
-            f"now.{quote(c.name)} IS DISTINCT FROM before.{quote(c.name)}"
-            if c.collation is None
-            else f"encode(now.{quote(c.name)}) IS DISTINCT FROM encode(before.{quote(c.name)})"
-            for c in definition.columns
-        )
+        distinct = _differ(definition.columns)
         located = self._parts[definition.id]
-        gone = (
-            f"SELECT {PART}, {_POSITION} FROM {before} AS before LEFT JOIN {now} AS now "
-            f"ON now.rowid = before.rowid WHERE now.rowid IS NULL OR {distinct}"
+        gone_from = (
+            f"SELECT {PART}, {POSITION} FROM {before} AS before LEFT JOIN {now} AS now "
+            f"ON now.rowid = before.rowid"
         )
+        gone = f"{gone_from} WHERE now.rowid IS NULL OR {distinct}"
         for batch in self._batches(gone):
             located.note(_integers(batch, 0), _integers(batch, 1))
+        references = ForeignKeys(change, state)
+        if references.referred:
+            keyless = Located(located.parts)
+            referred = _differ(c for c in definition.columns if c.id in references.referred)
+            for batch in self._batches(f"{gone_from} WHERE now.rowid IS NULL OR {referred}"):
+                keyless.note(_integers(batch, 0), _integers(batch, 1))
+            references.removed(keyless.positions())
         stored = f"{storage_select(definition, checks=False)}"
         changed = (
-            f"SELECT {PART}, {_POSITION}, {stored} FROM "
-            f"(SELECT {PART}, {_POSITION}, now.* FROM {now} AS now "
+            f"SELECT {PART}, {POSITION}, {stored} FROM "
+            f"(SELECT {PART}, {POSITION}, now.* FROM {now} AS now "
             f"JOIN {before} AS before ON now.rowid = before.rowid WHERE {distinct} "
             f"ORDER BY now.rowid) AS {quote(definition.name)}"
         )
@@ -304,22 +355,25 @@ class Mirror:
         )
         store, transaction = change.session.database.store, change.transaction
         hot = change.session.database.hot
-        versions = BulkWrite(store, transaction, definition, None, row_ids=True)
-        groups = versions.run(self._versions(changed, definition, located))
-        rows = BulkWrite(store, transaction, definition, hot)
-        groups += rows.run(self._batches(added))
+        keys = KeyCheck(state)
+        watched = keys if keys.needed else None
+        versions = BulkWrite(store, transaction, definition, None, (), watched, row_ids=True)
+        groups = versions.run(references.watch(self._versions(changed, definition, located)))
+        rows = BulkWrite(store, transaction, definition, hot, (), watched)
+        groups += rows.run(references.watch(self._batches(added)))
         transaction.delete(verb, definition.id, located.positions())
         if groups:
-            transaction.add(verb, Append(definition.id, groups, keyed=bool(definition.keys)))
-            attach_runs(store, transaction, definition.id, definition.indexes)
+            append = Append(definition.id, groups, keys.unique, keys.appended())
+            transaction.add(verb, append)
+        verify_keys(change, definition, keys)
 
     def rewritten(self, state: TableState, becomes: TableDefinition) -> tuple[RowGroup, ...]:
         """Write all rows anew under another definition."""
         change = self._change
         now = f"{self._copy.path(becomes.schema)}.{quote(becomes.name)}"
         sql = (
-            f"SELECT {PART}, {_POSITION}, {storage_select(becomes, checks=False)} FROM "
-            f"(SELECT {PART}, {_POSITION}, now.* FROM {now} AS now "
+            f"SELECT {PART}, {POSITION}, {storage_select(becomes, checks=False)} FROM "
+            f"(SELECT {PART}, {POSITION}, now.* FROM {now} AS now "
             f"JOIN {self._before(state)} AS before "
             f"ON now.rowid = before.rowid ORDER BY now.rowid) AS {quote(becomes.name)}"
         )
@@ -348,16 +402,24 @@ class Mirror:
         if not known:
             return
         rows = self._copy.cursor.execute(
-            f"SELECT schema_name, sequence_name, last_value, rtrim(sql, ';'), {_SET_BACK} "
+            f"SELECT schema_name, sequence_name, last_value, {_NEXT_VALUE}, {_SET_BACK} "
             f"FROM duckdb_sequences() WHERE database_name = {literal(self._copy.database)}"
         ).fetchall()
-        for schema, name, value, text, set_back in rows:
+        for schema, name, value, next_value, set_back in rows:
             entry = known["sequence", schema.lower(), name.lower()]
-            moved = replace(entry, value=value)
-            if set_back:  # there is no last value to go on from: it starts where the text says
-                moved = replace(entry, sql=text, value=None)
+            moved = standing(entry, value, next_value) if set_back else moved_on(entry, value)
             if moved != entry:
                 self._change.transaction.add("NEXTVAL", moved)
+
+
+def _differ(columns: Iterable[Column]) -> str:
+    """SQL that tells whether a row has changed in some columns, to the last byte."""
+    return " OR ".join(
+        f"now.{quote(c.name)} IS DISTINCT FROM before.{quote(c.name)}"
+        if c.collation is None
+        else f"encode(now.{quote(c.name)}) IS DISTINCT FROM encode(before.{quote(c.name)})"
+        for c in columns
+    )
 
 
 def _integers(batch: pa.RecordBatch, index: int) -> npt.NDArray[np.int64]:

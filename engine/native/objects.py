@@ -118,17 +118,10 @@ def differences(
     """The effects that lead from one inventory of a copy to another."""
     gone = [key for key in before if key not in after or after[key] != before[key]]
     effects = [effect for key in reversed(gone) for effect in _dropped(copy.snapshot, key)]
-    remade = statement is not None and _REPLACED.match(statement.sql) is not None
     for key, text in after.items():
         kind, schema, name = key
-        if key in before and before[key] == text:
-            # The text of a macro does not tell its defaults, that of a sequence not where it is.
-            if not (remade and statement and name.lower() in _words(statement.sql)):
-                continue
-            if kind not in {"macro", "table_macro", "sequence"}:
-                continue
-            if kind != "sequence" and (kind == "table_macro") != _gives_table(statement.tail):
-                continue
+        if key in before and before[key] == text and not _is_remade(statement, kind, name):
+            continue
         if kind == "schema":
             effects.append(CreateSchema(name))
         elif kind in {"macro", "table_macro"}:
@@ -145,6 +138,21 @@ def differences(
             effects.append(CatalogEntry(kind, schema, name, text))
     # A schema goes last and comes first.
     return sorted(effects, key=lambda e: isinstance(e, DropSchema) - isinstance(e, CreateSchema))
+
+
+def _is_remade(statement: st.CatalogChange | None, kind: str, name: str) -> bool:
+    """Tell whether a statement replaces something by what has the same text.
+
+    The text of a macro does not tell its defaults, that of a sequence not where it is.
+    """
+    if statement is None or not _REPLACED.match(statement.sql):
+        return False
+    if statement.name is None:
+        return kind == "sequence" == statement.kind.lower() and name.lower() in _words(
+            statement.sql
+        )
+    made = "table_macro" if _gives_table(statement.tail) else "macro"
+    return kind == made and name.lower() == statement.name.last.lower()
 
 
 def _dropped(snapshot: Snapshot, key: tuple[str, str, str]) -> list[Effect]:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from ...errors import Unsupported
+from ..keys.keyed_rows import PART
 
 if TYPE_CHECKING:
     from ...storage.effects import TableDefinition
     from ..kernel import Cursor
 
-PART = "part_5f1c0e7a9b3d4c21"
-"""Column that tells in which part a row lay; NULL for rows that are only counted."""
+BEFORE = "rows_before_5f1c0e7a9b3d4c21"
+"""Schema of the rows as they were: one that no user has. Rows only counted have no part."""
 PLACE = "place_5f1c0e7a9b3d4c21"
 """Column of row ids, in a query that has the user's columns too."""
 _MISSING_MAX = 1_000_000

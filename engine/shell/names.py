@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ...errors import Error
+from ...storage.schema_path import dotted, shown
 
 if TYPE_CHECKING:
     from ..connection import Cursor
@@ -105,7 +106,7 @@ class Names:
 
             name = quote(relation.name)
             if relation.kind != "temporary":
-                name = f"{quote(relation.schema)}.{name}"
+                name = f"{shown(quote(relation.schema))}.{name}"
             try:
                 shape = self.shell.con.sql(f"SELECT * FROM {name} LIMIT 0")
                 self._columns[known] = tuple(shape.columns)
@@ -124,7 +125,8 @@ class Names:
         wanted = schema or self.current_schema().lower()
         for relation in self.relations():
             if relation.name.lower() == last and (
-                relation.schema.lower() == wanted or (not schema and relation.kind == "temporary")
+                dotted(relation.schema).lower() == wanted
+                or (not schema and relation.kind == "temporary")
             ):
                 return relation
         return None
@@ -146,7 +148,9 @@ class Names:
             ],
             key=lambda relation: relation.name.lower(),
         )  # fmt: skip
-        self._schemas = sorted({*snapshot.schemas, SYSTEM_SCHEMA, "information_schema"})
+        self._schemas = sorted(
+            {*map(dotted, snapshot.schemas), SYSTEM_SCHEMA, "information_schema"}
+        )
         self._columns.clear()
         self._state = state
 

@@ -32,6 +32,9 @@ _KERNEL_SETTINGS = (
     ("enable_profiling", "SET SESSION enable_profiling = 'no_output'"),
 )
 
+_READ_MAX = 0.99
+"""As far as reading may get a statement: what was read may still be worked on."""
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
@@ -113,7 +116,7 @@ class Observer:
         rows_total = expected.native_rows + expected.stream_rows
         fraction = native if per_cent >= 0 else None
         if expected.stream_rows:  # the kernel does not know how long a stream is
-            fraction = min(1.0, rows / rows_total)
+            fraction = min(_READ_MAX, rows / rows_total)
         bytes_total = expected.native_bytes + expected.stream_bytes
         return Progress(fraction, rows, rows_total, stored_bytes, bytes_total)
 

@@ -90,7 +90,7 @@ class Presenter:
             took = time.perf_counter() - started
             # Whoever reads in the pager takes time that is not the statement's.
             seconds = result.timing.total_ms / 1e3 if self.is_paging else took
-            facts = [summary_text(summary)]
+            facts = [summary_text(summary), *(["from the result cache"] * result.from_cache)]
             footer = self._footer([*facts, *self._reads_text(reads)], seconds)
             if self.format_name not in SUMMARISED_FORMATS:
                 footer = b"" if summary.rows_shown == summary.rows else f"\n_{facts[0]}_\n".encode()

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from ...errors import Error, Interrupted, LimitExceeded
 from ..cli_errors import report_cancelled
-from .cancellation import run_cancellable
 from .scanner import script_items
+from .watched import run_watched
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from .observation import Observer, Reads
     from .opening import Opening
     from .presenter import Presenter
-    from .progress import ProgressBar
 
 SCRIPT_DEPTH_MAX = 16
 """Scripts that may `.read` one another: deeper ones read themselves."""
@@ -187,25 +186,9 @@ class Shell:
             work: Called with a function that raises once Ctrl-C was pressed.
         """
         con = self.con
-        con._session.guard.one_result = True
         self._observer = self._observer or self._observe(con)
-        if self._observer is not None:
-            self._observer.begin()
-        bar = self._bar()
-        presenter = self.presenter
-        presenter.bar = bar
-
-        def tick() -> bool:
-            if bar is not None and not presenter.is_paging:
-                bar.tick()
-            return presenter.is_paging
-
-        try:
-            run_cancellable(con, work, self._stop, tick=tick)
-        finally:
-            presenter.bar = None
-            if bar is not None:
-                bar.stop()
+        progress = self._shows_progress()
+        run_watched(con, work, self.presenter, self._observer, self._stop, progress=progress)
 
     def _observe(self, con: Cursor) -> Observer | None:
         if not (self.screen.status or self._shows_progress()):
@@ -219,13 +202,6 @@ class Shell:
 
     def _shows_progress(self) -> bool:
         return self.config.switch("progress") and sys.stderr.isatty()
-
-    def _bar(self) -> ProgressBar | None:
-        if self._observer is None or not self._shows_progress():
-            return None
-        from .progress import ProgressBar
-
-        return ProgressBar(self._observer.progress)
 
     def _stop(self) -> None:
         """Let nothing follow the statement that has just ended."""

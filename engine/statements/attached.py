@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import Unsupported
 from ...sql import statement as st
-from ...sql.tokens import TokenStream
+from ...sql.tokens import TokenStream, quote
 from ..result import Result
 from . import options
 
@@ -62,7 +62,9 @@ def concerns(session: Session, statement: st.Statement) -> bool:
             return is_outside(session, statement.target)
         case st.CreateTable() | st.CreateView() | st.CreateSchema() | st.Alter():
             return is_outside(session, statement.name)
-        case st.Drop():
+        case st.CreateIndex():
+            return is_outside(session, statement.table)
+        case st.Drop() | st.DropIndex():
             return any(is_outside(session, name) for name in statement.names)
         case st.Native() if statement.targets:
             return any(is_outside(session, name) for name in statement.targets)
@@ -127,7 +129,7 @@ def _enter(session: Session, statement: st.Use) -> bool:
             session.outside = False
         return False
     cursor = session.primary()
-    cursor.execute("USE " + ".".join(f'"{part}"' for part in statement.name.parts))
+    cursor.execute("USE " + ".".join(map(quote, statement.name.parts)))
     session.outside = True
     return True
 
@@ -151,6 +153,7 @@ def run_outside(session: Session, sql: str, parameters: Parameters) -> Result:
     from ..query import from_table
 
     cursor = session.primary()
+    session.database.results.forget()  # it may be a setting that holds for all
     with session.guard.watch(cursor):
         answer: Any = (  # None for a statement without rows, whatever the stubs say
             cursor.sql(sql) if parameters is None else cursor.sql(sql, params=parameters)

@@ -21,6 +21,7 @@ from ...errors import ConstraintViolation
 from ...storage.effects import ROW_ID_COLUMN, RowGroup, TableDefinition
 from ...storage.row_group import ROW_ID_FIELD, RowGroupWriter, stored_schema
 from ..leaves.hot_tier import HOT_ROWS_MAX, HOT_ROWS_MIN, HotTier, HotWriter
+from .constraint_names import called
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -124,8 +125,10 @@ class BulkWrite:
     def _check(self, batch: pa.RecordBatch, first: int) -> None:
         for index, text in enumerate(self.checks):
             if pc.all(batch.column(first + index), min_count=0).as_py() is False:
+                check = [c for c in self.definition.constraints if c.kind == "check"][index]
                 raise ConstraintViolation(
-                    f"CHECK constraint failed on table {self.definition.name}: {text}"
+                    f"CHECK constraint{called(check)} failed on table "
+                    f"{self.definition.name}: {text}"
                 )
 
 

@@ -11,12 +11,14 @@ import duckdb
 import pyarrow as pa
 
 from ...errors import InvalidRequest, UnknownName
-from ...sql.column_types import column_type
+from ...sql.column_types import column_type, converted
 from ...sql.names import close_matches
 from ...sql.tokens import TokenStream, quote
+from ..native.state_types import told_types
 from ..query import OpenRoute, bind_text, from_table, open_route
 from ..result import BATCH_ROWS
 from .key_check import NEW_KEYS
+from .returning_names import kernel_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -66,7 +68,8 @@ class Change:
     def describe(self, opened: OpenRoute, sql: str) -> tuple[list[str], list[str]]:
         """Names and types of a query's columns, without running it."""
         relation = self._bound(opened, sql)
-        return list(relation.columns), [str(t) for t in relation.types]
+        names, types = list(relation.columns), [str(t) for t in relation.types]
+        return names, told_types(opened.cursor, sql, types, self.parameters)
 
     def read(self, opened: OpenRoute, sql: str) -> pa.RecordBatchReader:
         """Run a query and stream its rows."""
@@ -118,12 +121,12 @@ def find_column(definition: TableDefinition, name: str) -> Column:
 
 def cast_to(expression: str, column: Column) -> str:
     """An expression converted to a column's type."""
-    return f"CAST({expression} AS {column.type})"
+    return converted(expression, column.type)
 
 
 def default_of(column: Column) -> str:
     """SQL for the value of a column that a statement does not mention."""
-    return f"CAST(({column.default or 'NULL'}) AS {column.type})"
+    return converted(f"({column.default or 'NULL'})", column.type)
 
 
 def checks_of(definition: TableDefinition) -> list[str]:
@@ -180,8 +183,9 @@ def returned(
         f"(SELECT {restore_select(definition)} FROM {_KEPT}) AS {quote(alias or definition.name)}"
     )
     plain = Change(change.session, change.transaction, None, change.frame)
+    names = kernel_names(change, definition, returning, alias)
     # Run before the statement ends: what cannot be answered must not have happened.
-    return collected(plain, f"SELECT {returning} FROM {source}", table)
+    return _collected(plain, f"SELECT {returning} FROM {source}", table, names)
 
 
 def check_returning(returning: str) -> None:
@@ -191,6 +195,12 @@ def check_returning(returning: str) -> None:
         InvalidRequest: There is an aggregate or a subquery.
     """
     stream = TokenStream(returning)
+    tokens = stream.tokens
+    if any(
+        token.text == "?" or (token.text == "$" and after.text.isdigit())
+        for token, after in pairwise([*tokens, *tokens[-1:]])
+    ):
+        raise InvalidRequest("parameters are not supported in RETURNING")
     words = [stream.word(ahead).lower() for ahead in range(len(stream.tokens))]
     if "select" in words or ("(", "from") in pairwise(words):
         raise InvalidRequest("SUBQUERY is not supported in RETURNING")
@@ -214,8 +224,8 @@ def _aggregates() -> frozenset[str]:
     return frozenset(row[0] for row in found)
 
 
-def collected(change: Change, sql: str, kept: pa.Table | None = None) -> Result:
-    """Run a query now and keep its rows: what it reads is about to change.
+def _collected(change: Change, sql: str, kept: pa.Table, given: list[str] | None) -> Result:
+    """Run a query now and keep its rows.
 
     Rows cross Arrow in the form in which columns are stored: ENUM, BIT and others would lose
     their type or their values.
@@ -224,12 +234,12 @@ def collected(change: Change, sql: str, kept: pa.Table | None = None) -> Result:
         change: The statement's surroundings.
         sql: The query.
         kept: Stored rows that it names.
+        given: Names of its columns, if not its own.
     """
     opened = change.open(sql.replace(_KEPT, "(SELECT 1)"))
     drained = False
     try:
-        if kept is not None:
-            opened.register(_KEPT, kept)
+        opened.register(_KEPT, kept)
         names, types = change.describe(opened, sql)
         answer = f"SELECT {storing(types)} FROM ({sql}\n) AS answer"
         with change.session.guard.watch(opened.cursor):
@@ -237,7 +247,7 @@ def collected(change: Change, sql: str, kept: pa.Table | None = None) -> Result:
         drained = True
     finally:
         opened.close(drained=drained)
-    return restored(change.session, table, names, types)
+    return restored(change.session, table, given or names, types)
 
 
 def storing(types: Sequence[str]) -> str:

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from ...errors import InvalidRequest, InvalidValue, StorageFull, Unsupported
 from ...sql.tokens import literal, quote
+from ...sql.type_tree import physical
 from ..query import bind_text, open_route
 from ..result import BATCH_ROWS, Result
 from .change import find_column, target_table
@@ -36,6 +37,8 @@ _BY_SUFFIX: Final = {
     ".json": "json",
     ".jsonl": "json",
     ".ndjson": "json",
+    ".geojson": "geojson",
+    ".geojsonl": "geojsonl",
     ".arrow": "arrow",
     ".arrows": "arrow",
     ".feather": "arrow",
@@ -88,7 +91,7 @@ def _reading(
     """The query that reads a file in one of the kernel's formats."""
     options = [(n, v) for n, v in statement.options if n != "format"]
     arguments = [statement.source]
-    typed = ", ".join(f"{literal(c.name)}: {literal(c.type)}" for c in targets)
+    typed = ", ".join(f"{literal(c.name)}: {literal(physical(c.type))}" for c in targets)
     if kind == "csv":
         arguments.append(f"columns = {{{typed}}}")
         arguments += [

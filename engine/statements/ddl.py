@@ -17,6 +17,7 @@ from ...errors import (
 from ...sql import statement as st
 from ...sql.column_types import column_type
 from ...sql.names import close_matches
+from ...sql.references import without_versions
 from ...sql.tokens import TokenStream, quote
 from ...sql.type_tree import parse_type
 from ...storage.effects import (
@@ -33,15 +34,24 @@ from ...storage.effects import (
     TableDefinition,
     View,
 )
+from ...storage.schema_path import enclosing, innermost, joined
 from ..keys.index_statements import attach_runs, carried_over
-from ..native.catalog_copy import CatalogCopy, catalog_copy
-from ..native.decision import uses_sequence
+from ..native.at_hand import at_hand
+from ..native.catalog_copy import CatalogCopy, catalog_copy, tracks_dependencies
+from ..native.decision import asks_rowid, uses_sequence
 from ..native.mirror import alter_rows
 from ..native.objects import Inventory, differences, without_store
 from ..query import bind_text, open_route
 from ..time_travel import require_lasting, splice
 from .bulk_write import BulkWrite, as_stored
 from .change import Change, checks_of, default_of, find_column, verify_keys
+from .constraint_names import (
+    with_given_names,
+    written_before,
+    written_in_action,
+    written_in_body,
+)
+from .drop import require_empty, require_enclosing, schema_path
 from .insert import RowSource, insert_query
 from .key_check import KeyCheck
 from .modify import Located, Search, row_versions
@@ -115,7 +125,7 @@ def make_room(
     if state is None and view is None:
         return []
     found = "table" if state is not None else "view"
-    if if_not_exists and found == kind:
+    if if_not_exists:
         return None
     if or_replace and found == kind:
         return [DropTable(state.definition.id)] if state else [DropView(schema, name)]
@@ -164,10 +174,12 @@ def create_table(change: Change, statement: st.CreateTable) -> Result | None:
         definition = clustered(definition, statement.cluster_by or ())
         transaction.add("CREATE TABLE", *freed, CreateTable(definition))
         return None
+    change, query = at_hand(change, statement.query)
+    statement = replace(statement, query=query)
     definition = _definition_of_query(change, statement, identity)
     definition = clustered(definition, statement.cluster_by or ())
     # CREATE OR REPLACE t AS SELECT … FROM t reads the old t.
-    source = RowSource(statement.query, definition.columns, snapshot=transaction.snapshot)
+    source = RowSource(query, definition.columns, snapshot=transaction.snapshot)
     transaction.add("CREATE TABLE AS", *freed, CreateTable(definition))
     if not statement.with_rows:
         return None
@@ -197,14 +209,14 @@ def _definition_of_body(
     session: Session, statement: st.CreateTable, identity: tuple[str, str, str], snapshot: Snapshot
 ) -> TableDefinition:
     """Definition of a table from its list of columns and constraints."""
-    table_id, schema, name = identity
+    _, schema, name = identity
     body = without_store(statement.body, session.database.name, snapshot)
     with catalog_copy(session, snapshot, schema, _words(f"{statement.body} {quote(name)}")) as copy:
         replaced = "OR REPLACE " if statement.or_replace else ""
         target = f"{copy.path(schema)}.{quote(name)}"
         copy.cursor.execute(f"CREATE {replaced}TABLE {target} {body}")
         shadow = read_table(copy.cursor, copy.database, schema, name)
-        return define(shadow, table_id, schema, name, snapshot)
+        return define(shadow, identity, snapshot, written_in_body(statement.body))
 
 
 def _words(sql: str) -> frozenset[str]:
@@ -257,44 +269,72 @@ def _create_view(session: Session, transaction: Transaction, statement: st.Creat
     )
     if freed is None:
         return
-    view = View(schema, name, statement.query, statement.columns, session.schema)
-    require_lasting(statement.query)
-    query = splice(session, statement.query, session.catalog(transaction.snapshot)).sql
-    logical = bind_text(session, query, transaction.snapshot)
-    if any((v.schema.lower(), v.name.lower()) == (schema.lower(), name.lower())
-           for v in logical.views):  # fmt: skip
-        raise InvalidRequest(f'the view "{name}" cannot be made of itself')
-    # Bound once now, so that a view that cannot work is refused where it is created.
-    opened = open_route(session, logical, None, transaction.snapshot)
+    query, snapshot = statement.query, transaction.snapshot
+    view = View(schema, name, query, statement.columns, session.schema, statement.secure)
+    require_lasting(query)
+    if not statement.deferred:
+        _bind_view(session, snapshot, statement)
+    if freed and tracks_dependencies(session):
+        with catalog_copy(session, snapshot, session.schema, _words(query)) as copy:
+            named = f"{copy.path(schema)}.{quote(name)}"
+            copy.cursor.execute(f"CREATE OR REPLACE VIEW {named} AS {without_versions(query)}")
+    transaction.add("CREATE VIEW", *freed, view)
+
+
+def _bind_view(session: Session, snapshot: Snapshot, statement: st.CreateView) -> None:
+    """Bind a view once, so that one that cannot work is refused where it is created."""
+    query = splice(session, statement.query, session.catalog(snapshot)).sql
+    if asks_rowid(snapshot, query):
+        with catalog_copy(session, snapshot, session.schema, _words(query)) as copy:
+            _require_width(statement, len(copy.cursor.sql(query).columns))
+        return
+    logical = bind_text(session, query, snapshot)
+    opened = open_route(session, logical, None, snapshot)
     try:
         width = len(opened.cursor.sql(query).columns)
     finally:
         opened.close(drained=True)
+    _require_width(statement, width)
+
+
+def _require_width(statement: st.CreateView, width: int) -> None:
     if len(statement.columns) > width:
         raise InvalidRequest(f"the view names {len(statement.columns)} columns of {width}")
-    transaction.add("CREATE VIEW", *freed, view)
 
 
 def _create_schema(session: Session, transaction: Transaction, statement: st.CreateSchema) -> None:
-    parts = statement.name.parts
-    name = parts[-1]
+    snapshot = transaction.snapshot
+    name = schema_path(session, snapshot, statement.name)
     if name.lower() in {"pagelake", "catalog", "information_schema", "pg_catalog", "temp"}:
         raise AlreadyExists(f'the schema "{name}" is reserved for the system')
     if transaction.snapshot.has_schema(name):
         if statement.if_not_exists:
             return
+        if statement.or_replace:
+            require_empty(transaction.snapshot, name)
+            return
         raise AlreadyExists(f'there is a schema "{name}" already')
-    transaction.add("CREATE SCHEMA", CreateSchema(name))
+    require_enclosing(snapshot, name)
+    around = enclosing(name)[-1:]
+    spelled = [s for s in snapshot.schemas if (s.lower(),) == tuple(a.lower() for a in around)]
+    transaction.add("CREATE SCHEMA", CreateSchema(joined(*spelled, innermost(name))))
 
 
 # ALTER
 
 
 def _alter(session: Session, transaction: Transaction, statement: st.Alter) -> None:
-    schema, name = session.qualify(statement.name, existing=True)
+    try:
+        schema, name = session.qualify(statement.name, existing=True)
+    except UnknownName:
+        if statement.if_exists:
+            return
+        raise
     snapshot = transaction.snapshot
     state = snapshot.table(schema, name)
     stream = TokenStream(statement.action)
+    if state is not None and statement.kind == "VIEW":
+        raise InvalidRequest(f'"{name}" is a table', hint="say ALTER TABLE")
     if state is None:
         view = snapshot.view(schema, name)
         if view is not None and stream.accept("RENAME", "TO"):
@@ -330,7 +370,7 @@ def _rename_table(session: Session, transaction: Transaction, state: TableState,
         copy.cursor.execute(f"ALTER TABLE {copy.table(state)} RENAME TO {quote(name)}")
     if name.lower() != old.name.lower():
         make_room(transaction.snapshot, (old.schema, name), "table")
-    transaction.add("ALTER TABLE", AlterTable(replace(old, name=name)))
+    transaction.add("ALTER TABLE", AlterTable(replace(with_given_names(old, snapshot), name=name)))
 
 
 def _move_table(session: Session, transaction: Transaction, state: TableState, schema: str) -> None:
@@ -345,7 +385,8 @@ def _alter_columns(
     session: Session, transaction: Transaction, state: TableState, action: str
 ) -> None:
     """Let the kernel alter an empty copy, and take over the difference."""
-    old, snapshot = state.definition, transaction.snapshot
+    snapshot = transaction.snapshot
+    old = with_given_names(state.definition, snapshot)
     words = _words(f"{action} {quote(old.name)}")
     with catalog_copy(session, snapshot, old.schema, words) as copy:
         before = read_table(copy.cursor, copy.database, old.schema, old.name)
@@ -358,10 +399,14 @@ def _alter_columns(
     dropped = (*old.dropped, *(c for c in old.columns if c.id not in kept))
     replaced = {was.id: new_id for new_id, was in retyped.items() if was is not None}
     plain = replace(old, columns=columns, generated=generated_of(after))
+    names = {c.id: c.name for c in columns}
+    names |= {was: names[now] for was, now in replaced.items()}
+    checks = [c.expression for c in after.constraints if c.kind == "check"]
+    written = [*written_before(old, names, checks), *written_in_action(action)]
     new = replace(
         plain,
         next_column_id=next_id,
-        constraints=constraints_of(after, plain, snapshot),
+        constraints=constraints_of(after, plain, snapshot, written),
         dropped=dropped,
         cluster_by=tuple(found for c in old.cluster_by if (found := replaced.get(c, c)) in kept),
     )
@@ -387,7 +432,7 @@ def _alter_columns(
             )
     for key in new.keys:
         if key not in old.keys:
-            refuse_duplicates(session, transaction, old, key)
+            refuse_duplicates(session, transaction, old, new, key)
     transaction.add("ALTER TABLE", AlterTable(new), *related)
     attach_runs(session.database.store, transaction, old.id, set(new.keys) - set(old.keys))
 
@@ -470,7 +515,7 @@ def _initial(cursor: Cursor, column: Column) -> bytes | None:
     if column.default is None:
         return None
     stored = column_type(column.type, collation=column.collation)
-    value = f"CAST(({column.default}) AS {column.type})"
+    value = default_of(column)
     relation = cursor.sql(f"SELECT {stored.to_storage('v')} AS v FROM (SELECT {value} AS v)")
     initial = as_stored(relation.to_arrow_table().column(0).chunk(0), column.arrow_type)
     if initial.null_count:

@@ -12,14 +12,20 @@ from ...sql import statement as st
 from ...sql.names import close_matches
 from ...sql.provider import RelationKind
 from ...sql.tokens import Name, TokenStream, literal, quote
+from ...sql.type_tree import printed
+from ...storage.schema_path import innermost, joined, parts_of, respelled
+from ...storage.schema_path import shown as shown_paths
 from ..catalog import DEFAULT_SCHEMA
+from ..native.catalog_copy import catalog_copy
 from ..query import from_table
+from .constraint_names import with_given_names
 from .shadow import column_clauses
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ...storage.effects import TableDefinition
+    from ..kernel import Parameters
     from ..result import Result
     from ..session import Session
 
@@ -27,51 +33,58 @@ if TYPE_CHECKING:
 def describe(session: Session, statement: st.Show | st.Describe) -> Result:
     """Run SHOW or DESCRIBE."""
     if isinstance(statement, st.Describe):
-        return _describe(session, statement.name)
-    snapshot = session.snapshot()
-    database = session.database.name
+        return _describe(session, statement)
+    if statement.what == "ALL TABLES":
+        return session.execute("FROM (SHOW ALL TABLES)")
     if statement.what == "DATABASES":
-        return _names(session, "database_name", [database])
+        return session.execute("FROM (SHOW DATABASES)")
+    snapshot = session.snapshot()
     if statement.what == "SCHEMAS":
-        schemas = sorted([*snapshot.schemas, "pagelake"])
+        schemas = sorted([*map(innermost, snapshot.schemas), "pagelake"])
         return _names(session, "schema_name", schemas)
-    tables = sorted(
-        (s.definition for s in snapshot.tables.values()), key=lambda d: (d.schema, d.name)
-    )
-    if statement.what == "TABLES":
-        seen = {session.schema, DEFAULT_SCHEMA}
-        here = [d.name for d in tables if d.schema in seen]
-        here += [v.name for v in snapshot.views.values() if v.schema in seen]
-        return _names(session, "name", sorted({*here, *session.temporary}))
-    table = pa.table(
-        {
-            "database": pa.array([database] * len(tables), pa.string()),
-            "schema": pa.array([d.schema for d in tables], pa.string()),
-            "name": pa.array([d.name for d in tables], pa.string()),
-            "column_names": pa.array(
-                [[c.name for c in d.columns] for d in tables], pa.list_(pa.string())
-            ),
-            "column_types": pa.array(
-                [[c.type for c in d.columns] for d in tables], pa.list_(pa.string())
-            ),
-            "temporary": pa.array([False] * len(tables), pa.bool_()),
-        }
-    )
-    return from_table(session, table)
+    seen = {session.schema, DEFAULT_SCHEMA}
+    also = set(session.temporary)
+    if statement.source is not None:
+        seen, also = _schemas_of(session, statement.source), set()
+    here = [s.definition.name for s in snapshot.tables.values() if s.definition.schema in seen]
+    here += [v.name for v in snapshot.views.values() if v.schema in seen]
+    return _names(session, "name", sorted({*here, *also}))
+
+
+def _schemas_of(session: Session, name: Name) -> set[str]:
+    """The schemas that SHOW TABLES FROM means: one, or all of the store.
+
+    Raises:
+        UnknownName: There is no such schema.
+    """
+    snapshot, store = session.snapshot(), session.database.name.lower()
+    parts = [part.lower() for part in name.parts]
+    if parts[0] == store and (len(parts) == 2 or not snapshot.has_schema(store)):
+        parts = parts[1:]
+    parts = [joined(*parts)] if parts else []
+    found = {s for s in snapshot.schemas if [s.lower()] == parts or not parts}
+    if not found:
+        raise UnknownName(
+            f'there is no schema "{name.dotted}"',
+            name=name.dotted,
+            suggestions=close_matches(name.last, snapshot.schemas),
+        )
+    return found
 
 
 def _names(session: Session, column: str, names: list[str]) -> Result:
     return from_table(session, pa.table({column: pa.array(names, pa.string())}))
 
 
-def _describe(session: Session, name: Name) -> Result:
+def _describe(session: Session, statement: st.Describe) -> Result:
+    name = statement.name
     relation = session.catalog().resolve(name.parts)
     if relation is None:
         if name.parts[0].lower() in {"information_schema", "pg_catalog"} or name.last.startswith(
             "duckdb_"
         ):
             return session.execute(f"DESCRIBE SELECT * FROM {name.dotted}")
-        if len(name.parts) == 1 and _is_setting(session, name.last):
+        if statement.or_setting and len(name.parts) == 1 and _is_setting(session, name.last):
             shown = quote(name.last.lower())
             return session.execute(f"SELECT current_setting({literal(name.last)}) AS {shown}")
         raise UnknownName(
@@ -83,7 +96,7 @@ def _describe(session: Session, name: Name) -> Result:
         dotted = ".".join(map(quote, name.parts))
         return session.execute(f"DESCRIBE SELECT * FROM {dotted}")
     definition = session.snapshot().tables[relation.key].definition
-    return from_table(session, _columns(definition))
+    return from_table(session, _columns(definition, shown=statement.or_setting))
 
 
 def _is_setting(session: Session, name: str) -> bool:
@@ -105,23 +118,26 @@ def schema_sql(session: Session, table: str) -> str:
             name=name.dotted,
             suggestions=close_matches(name.last, session.catalog(snapshot).names()),
         )
-    spell = _speller(session)
+    spell = speller(session)
     target = spell(relation.name)
     if relation.schema != "main":
-        target = f"{spell(relation.schema)}.{target}"
+        target = ".".join([*map(spell, parts_of(relation.schema)), target])
     if relation.kind is RelationKind.VIEW:
         view = snapshot.view(relation.schema, relation.name)
         assert view is not None, "the catalog resolves views from the same snapshot"
         columns = f" ({', '.join(map(spell, view.columns))})" if view.columns else ""
-        return f"CREATE VIEW {target}{columns} AS {view.sql.strip().rstrip(';')};"
-    definition = snapshot.tables[relation.key].definition
-    body = ",\n    ".join(column_clauses(definition, spell))
+        secure = "SECURE " if view.secure else ""
+        text = f"CREATE {secure}VIEW {target}{columns} AS {view.sql.strip().rstrip(';')};"
+        return respelled(text, spell)
+    definition = with_given_names(snapshot.tables[relation.key].definition, snapshot)
+    body = ",\n    ".join(column_clauses(definition, spell, snapshot))
     names = {column.id: spell(column.name) for column in definition.columns}
     order = ", ".join(names[column] for column in definition.cluster_by if column in names)
+    body = respelled(body, spell)
     return f"CREATE TABLE {target} (\n    {body}\n){f' CLUSTER BY ({order})' if order else ''};"
 
 
-def _speller(session: Session) -> Callable[[str], str]:
+def speller(session: Session) -> Callable[[str], str]:
     """A function that quotes a name only where SQL needs it: people read what it writes."""
     rows = session.database.kernel.execute(
         "SELECT keyword_name FROM duckdb_keywords() WHERE keyword_category <> 'unreserved'"
@@ -132,19 +148,43 @@ def _speller(session: Session) -> Callable[[str], str]:
     )
 
 
-def _columns(definition: TableDefinition) -> pa.Table:
+def _columns(definition: TableDefinition, *, shown: bool) -> pa.Table:
+    """What DESCRIBE tells of a table; SHOW also tells what generated columns are made of."""
     keys: dict[int, str] = {}
     for constraint in definition.keys:
         for column in constraint.columns:
             keys.setdefault(column, "PRI" if constraint.kind == "primary_key" else "UNI")
-    columns = definition.columns
+    rows: list[tuple[str | None, ...]] = [
+        (
+            c.name,
+            printed(c.type),
+            "YES" if c.nullable else "NO",
+            keys.get(c.id),
+            None if c.default is None else shown_paths(c.default),
+            None,
+        )
+        for c in definition.columns
+    ]
+    for made in definition.generated:
+        default = f"CAST({made.expression} AS {made.type})" if shown else None
+        rows.insert(made.place, (made.name, made.type, "YES", None, default, None))
+    fields = ("column_name", "column_type", "null", "key", "default", "extra")
     return pa.table(
         {
-            "column_name": pa.array([c.name for c in columns], pa.string()),
-            "column_type": pa.array([c.type for c in columns], pa.string()),
-            "null": pa.array(["YES" if c.nullable else "NO" for c in columns], pa.string()),
-            "key": pa.array([keys.get(c.id) for c in columns], pa.string()),
-            "default": pa.array([c.default for c in columns], pa.string()),
-            "extra": pa.array([None for _ in columns], pa.string()),
+            field: pa.array([row[place] for row in rows], pa.string())
+            for place, field in enumerate(fields)
         }
     )
+
+
+def about_query(session: Session, statement: st.AboutQuery, parameters: Parameters) -> Result:
+    """Answer a query that only describes or plans queries, over the catalog's copy."""
+    snapshot, sql = session.snapshot(), statement.sql
+    texts = (str(token.text).lower() for token in TokenStream(sql).tokens)
+    words = frozenset(word.lower() for word in re.findall(r"\w+", sql))  # in strings too
+    words = words.union(texts)
+    with catalog_copy(session, snapshot, session.schema, words) as copy:
+        cursor = copy.cursor
+        told = cursor.sql(sql) if parameters is None else cursor.sql(sql, params=parameters)
+        rows = told.to_arrow_table()
+    return from_table(session, rows)

@@ -9,23 +9,27 @@ from __future__ import annotations
 import json
 import re
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from ...errors import Unsupported
+from ...errors import ParseError
 from ...sql import statement as st
 from ...sql.classify import classify
 from ...sql.explain import Node, draw
 from ...sql.provider import RelationKind
-from ...sql.tokens import tokenize
+from ...sql.tokens import TokenStream, tokenize
+from ...storage.schema_path import dotted
 from ..keys.point_explain import explain_point_query
 from ..leaves.pruned import is_wanted
 from ..native.catalog_copy import catalog_copy
+from ..native.decision import as_native
 from ..native.objects import without_store
 from ..query import bind_text, from_table, open_route, without_database
+from ..result_cache.serving import explained
 from .fast_insert import parameters_by_key
+from .prepared import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,15 +55,12 @@ def explain(
 ) -> Result:
     """Run EXPLAIN or EXPLAIN ANALYZE."""
     inner = classify(statement.sql)
-    if not isinstance(inner, st.Query) and not statement.analyze:
-        return _of_change(session, statement)
-    if not isinstance(inner, st.Query):
-        raise Unsupported(
-            "EXPLAIN of a statement that writes is not supported",
-            construct="EXPLAIN of a statement that writes",
-            hint="explain the query inside it",
-        )
+    if isinstance(inner, st.ExecutePrepared):
+        statement = replace(statement, sql=text_of(session, inner))
+        inner = classify(statement.sql)
     snapshot = session.snapshot()
+    if not isinstance(as_native(session, inner, statement.sql, snapshot), st.Query):
+        return _of_change(session, statement, parameters, frame)
     sql = without_database(statement.sql, session.database.name, session.catalog(snapshot))
     logical = bind_text(session, sql, snapshot)
     lookup = explain_point_query(session, sql, snapshot, parameters, analyze=statement.analyze)
@@ -81,12 +82,14 @@ def explain(
             elapsed_ms = (time.perf_counter() - begun) * 1e3
         drained = True
         given = parameters_by_key(parameters)
+        kept = explained(session, logical, snapshot, parameters)
         kinds, plans, texts = [], [], []
         for kind, text in rows:  # several with explain_output = 'all'
             reader = _PlanReader(opened.route, logical, snapshot, given, elapsed_ms)
             raw = json.loads(text)
             kinds.append(kind)
-            plans.append(reader.read(raw))
+            plan = reader.read(raw)
+            plans.append(replace(plan, facts=(*plan.facts, *kept)))
             texts.append(reader.as_json(raw) if statement.json else draw(plans[-1], width=100))
     finally:
         opened.close(drained=drained)
@@ -108,15 +111,38 @@ def _of_lookup(session: Session, plan: Node, statement: st.Explain) -> Result:
     return _answer(session, [kind], [text], plan)
 
 
-def _of_change(session: Session, statement: st.Explain) -> Result:
-    """EXPLAIN of a statement that changes something: the kernel's plan over empty tables."""
+def _of_change(
+    session: Session, statement: st.Explain, parameters: Parameters, frame: FrameType | None
+) -> Result:
+    """EXPLAIN of a statement that changes something: the kernel's plan over empty tables.
+
+    With ANALYZE the statement is run as well, and what it took is told.
+    """
     snapshot = session.snapshot()
     plain = without_store(statement.sql, session.database.name, snapshot)
     words = frozenset(str(token.text).lower() for token in tokenize(plain))
     options = "(FORMAT json) " if statement.json else ""
     with catalog_copy(session, snapshot, session.schema, words) as copy:
-        rows = copy.cursor.execute(f"EXPLAIN {options}{plain}").fetchall()
+        sql = f"EXPLAIN {options}{plain}"
+        told = copy.cursor.execute(sql) if parameters is None else copy.cursor.execute(
+            sql, parameters
+        )  # fmt: skip
+        rows = told.fetchall()
+        scratch = re.compile(rf"{copy.database}(\S*)")
     keys, values = [row[0] for row in rows], [row[1] for row in rows]
+    if not statement.json:
+        store = session.database.name  # as wide as the copy's name, for the lines around it
+        values = [
+            scratch.sub(lambda found: f"{store}{found[1]}".ljust(len(found[0])), text)
+            for text in values
+        ]
+    if statement.analyze:
+        begun = time.perf_counter()
+        session.execute(statement.sql, parameters, frame=frame).close()
+        elapsed_ms = (time.perf_counter() - begun) * 1e3
+        keys = ["analyzed_plan"] * len(keys)
+        if not statement.json:
+            values = [f"took {elapsed_ms:.1f} ms\n{text}" for text in values]
     return from_table(session, pa.table({"explain_key": keys, "explain_value": values}))
 
 
@@ -196,7 +222,12 @@ class _PlanReader:
             return self._streamed(info)
         for leaf in self.logical.leaves:
             if leaf.relation.kind is RelationKind.TABLE and scanned:
-                for part in self._parts(leaf):
+                parts = self._parts(leaf)
+                home = self.route.at(leaf.relation)
+                empty = "" if parts else home.empty_name(leaf.relation.key)
+                if empty.replace('"', "") == scanned:
+                    return _title(leaf), ("no rows", *_pushed(leaf))
+                for part in parts:
                     if part.source.replace('"', "") == scanned:
                         return self._table_leaf(leaf, part)
         return None
@@ -283,10 +314,10 @@ def _title(leaf: Leaf) -> str:
     """What a leaf is called: how it is read, what, and at which version."""
     relation = leaf.relation
     if relation.kind is RelationKind.CHANGES:
-        return f"CHANGES_SCAN {relation.schema}.{relation.name}"
+        return f"CHANGES_SCAN {dotted(relation.schema)}.{relation.name}"
     verb = "SYSTEM_SCAN" if relation.kind is RelationKind.SYSTEM else "TABLE_SCAN"
     version = "" if relation.version is None else f" AT VERSION {relation.version}"
-    return f"{verb} {relation.schema}.{relation.name}{version}"
+    return f"{verb} {dotted(relation.schema)}.{relation.name}{version}"
 
 
 def _pushed(leaf: Leaf) -> tuple[str, ...]:
@@ -330,4 +361,17 @@ def _measured(raw: dict[str, Any]) -> Iterator[str]:
 def _one_line(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(_one_line(item) for item in value)
-    return " ".join(str(value).split())
+    text = " ".join(str(value).split())
+    return text[1:-1] if _is_enclosed(text) else text
+
+
+def _is_enclosed(text: str) -> bool:
+    """Tell whether one pair of parentheses is around a whole expression."""
+    if not (text.startswith("(") and text.endswith(")")):
+        return False
+    try:
+        stream = TokenStream(text)
+    except ParseError:  # not every name that the kernel shows is quoted
+        return False
+    stream.skip_balanced()
+    return stream.at_end()

@@ -75,8 +75,9 @@ class FastInsert:
 
     @property
     def blind(self) -> bool:
-        """True when no row of the table need be read: there is no key to compare with."""
-        return not self.definition.indexes
+        """True when no row of any table need be read: there is no key to compare with."""
+        refers = any(c.kind == "foreign_key" for c in self.definition.constraints)
+        return not self.definition.indexes and not refers
 
     def batch(self, rows: Sequence[Mapping[str, object]]) -> pa.RecordBatch | None:
         """The rows as a stored batch, None where the long way must decide.

@@ -24,6 +24,7 @@ from .change import (
     verify_keys,
 )
 from .fast_insert import parameters_by_key
+from .foreign_keys import ForeignKeys
 from .key_check import KeyCheck
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def insert_fast(change: Change, plan: Plan, rows: Sequence[object]) -> Result | 
         else:
             transaction.add_blind("INSERT", append)
         return Result(None, count=batch.num_rows)
+    ForeignKeys(change, state).added(batch)
     keys = KeyCheck(state)
     keys.observe(batch)
     append = Append(fast.definition.id, groups, keys.unique, keys.appended())
@@ -110,7 +112,7 @@ def _converted_values(source: str, targets: Sequence[Column]) -> str:
                 pieces += [source[done:start], text]
                 done = start + len(item)
             index += 1
-            if not stream.accept(","):
+            if not stream.accept(",") or stream.word() == ")":
                 break
         stream.expect(")")
         if index != len(targets):
@@ -175,7 +177,7 @@ def insert_query(
         targets = _targets(change, opened, definition.name, source, state)
         sql = _storing_query(state, source.sql, targets)
         with change.session.guard.watch(opened.cursor):
-            batches = change.read(opened, sql)
+            batches = ForeignKeys(change, state).watch(change.read(opened, sql))
             groups = write.run(batches if returning is None else keep(batches, kept))
         drained = True
     finally:

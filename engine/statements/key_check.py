@@ -24,11 +24,12 @@ from ...storage.keys.codes import equal_keys
 from ...storage.keys.key_index import read_rows
 from ...storage.keys.run_builder import RunBuilder
 from ..keys.indexed import is_indexed
+from .constraint_names import called
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-    from ...storage.effects import Constraint, RowGroup, TableDefinition
+    from ...storage.effects import Column, Constraint, RowGroup, TableDefinition
     from ...storage.keys.key_index import KeyIndex, KeyIndexes
     from ...storage.keys.run_builder import BuiltRun
     from ...storage.snapshot import TableState
@@ -191,7 +192,8 @@ class KeyCheck:
     def _violation(self, watched: _Watched) -> ConstraintViolation:
         kind = watched.constraint.kind.replace("_index", "").replace("_", " ").upper()
         return ConstraintViolation(
-            f"{kind} constraint failed: duplicate key in {self._definition.name}"
+            f"{kind} constraint{called(watched.constraint)} failed: "
+            f"duplicate key in {self._definition.name}"
             f" ({', '.join(watched.names)})",
             hint="leave out the rows whose key is there already",
         )
@@ -199,15 +201,18 @@ class KeyCheck:
     def _look_up(self, watched: _Watched, probe: Probe) -> None:
         if not watched.checked:
             return
-        columns = ", ".join(map(quote, watched.names))
+        by_id = {c.id: c for c in self._definition.columns}
+        keys = [by_id[c] for c in watched.constraint.columns]
+        columns = ", ".join(as_key(quote(c.name), c) for c in keys)
         present = " AND ".join(f"{quote(name)} IS NOT NULL" for name in watched.names)
         new_keys = None
         if watched.rows <= PROBE_ROWS_MAX:
             new_keys = pa.Table.from_batches(watched.held)
-            by_id = {c.id: c for c in self._definition.columns}
             restored = ", ".join(
-                column_type(by_id[c].type, collation=by_id[c].collation).from_storage(quote(str(c)))
-                for c in watched.constraint.columns
+                as_key(
+                    column_type(c.type, collation=c.collation).from_storage(quote(str(c.id))), c
+                )
+                for c in keys
             )
             present += f" AND ({columns}) IN (SELECT {restored} FROM {NEW_KEYS})"
         if probe(f"WHERE {present} GROUP BY {columns} HAVING count(*) > 1 LIMIT 1", new_keys):
@@ -314,6 +319,11 @@ class _New:
         columns = [by_id[column] for column in self.builder.columns]
         chunks = self.indexes.chunks
         return read_rows(chunks, self.state, owner + self.first, rows - starts[owner], columns)
+
+
+def as_key(value: str, column: Column) -> str:
+    """SQL for a value as keys compare it: to the letter, whatever its collation, as in DuckDB."""
+    return value if column.collation is None else f"encode({value})"
 
 
 def key_columns(definition: TableDefinition) -> frozenset[int]:

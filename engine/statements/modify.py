@@ -14,24 +14,27 @@ import numpy as np
 import pyarrow as pa
 
 from ...errors import InvalidRequest
+from ...sql.column_types import typed_null
 from ...sql.tokens import quote
 from ...storage.effects import Append
+from ..keys.keyed_rows import PART, POSITION, named_by_key
+from ..leaves.row_order import with_generated
 from ..leaves.table_leaf import row_ids
 from ..result import Result
 from .bulk_write import BulkWrite
 from .change import (
     cast_to,
-    check_returning,
     checks_of,
-    collected,
     default_of,
     find_column,
     keep,
+    restore_select,
     returned,
     storage_select,
     target_table,
     verify_keys,
 )
+from .foreign_keys import ForeignKeys
 from .key_check import KeyCheck, key_columns
 
 if TYPE_CHECKING:
@@ -43,9 +46,12 @@ if TYPE_CHECKING:
     from ...storage.delete_vector import Positions
     from ...storage.effects import Column, RowGroup, TableDefinition
     from ...storage.snapshot import TableState
+    from ..keys.keyed_rows import Places
     from ..leaves.table_leaf import Part
-    from ..query import OpenRoute
     from .change import Change
+
+_FOUND = "rows_found_5f1c0e7a9b3d4c21"
+"""Name of the rows that were found by a key: one that no user has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +63,19 @@ class Search:
         source: FROM and WHERE, with ``{table}`` where the table stands.
         ctes: WITH clause before it, or empty.
         once: True when a row may be found several times and counts once.
+        in_order: Rows are found in the order in which they lie.
+        places: Where they lie, for those that are named by a key.
     """
 
     state: TableState
     source: str
     ctes: str = ""
     once: bool = False
+    in_order: bool = False
+    places: Places | None = None
 
     @classmethod
-    def of(cls, state: TableState, statement: st.Update | st.Delete) -> Search:
+    def of(cls, change: Change, state: TableState, statement: st.Update | st.Delete) -> Search:
         """The rows of an UPDATE or DELETE."""
         alias = quote(statement.alias or state.definition.name)
         clause = f"{{table}} AS {_escape(alias)}"
@@ -73,7 +83,10 @@ class Search:
             clause += f", {_escape(statement.sources)}\n"
         if statement.condition:
             clause += f" WHERE ({_escape(statement.condition)}\n)"
-        return cls(state, clause, statement.ctes, once=statement.sources is not None)
+        once = statement.sources is not None
+        in_order = once and statement.returning is not None
+        places = named_by_key(change, statement, state)
+        return cls(state, clause, statement.ctes, once, in_order, places)
 
     @classmethod
     def everything(cls, state: TableState) -> Search:
@@ -118,18 +131,27 @@ class Located:
 def delete(change: Change, statement: st.Delete) -> Result:
     """Run a DELETE or TRUNCATE."""
     state = target_table(change.session, statement.target, "delete from")
-    search = Search.of(state, statement)
+    search, definition = Search.of(change, state, statement), state.definition
     answer: Result | None = None
-    if statement.returning is not None:
-        check_returning(statement.returning)
-        answer = collected(change, search.query(statement.returning, search.named))
-    if statement.condition is None and statement.sources is None:
+    if statement.condition is None and statement.sources is None and statement.returning is None:
         positions = _all_positions(change, state)
+    elif search.places is not None and statement.returning is None:
+        positions = search.places.by_row_group()
     else:
-        located = Located()
-        for batch in _find(change, search, (), state.definition, located):
+        located, kept = Located(), list[pa.RecordBatch]()
+        alias = quote(statement.alias or definition.name)
+        listed = [(f"{alias}.{quote(c.name)}", c) for c in definition.columns]
+        wanted = listed if statement.returning is not None else ()
+        for batch in _find(change, search, wanted, definition, located):
             located.note(_integers(batch, 0), _integers(batch, 1))
+            if wanted:
+                names = [str(c.id) for c in definition.columns]
+                columns = batch.columns[2 : 2 + len(names)]
+                kept.append(pa.RecordBatch.from_arrays(columns, names=names))
         positions = located.positions()
+        if statement.returning is not None:
+            answer = returned(change, definition, kept, statement.returning, statement.alias)
+    ForeignKeys(change, state).removed(positions)
     change.transaction.delete("DELETE", state.definition.id, positions)
     count = sum(int(p.size) for p in positions.values())
     return answer or Result(None, count=count)
@@ -155,9 +177,12 @@ def update(change: Change, statement: st.Update) -> Result:
     alias = quote(statement.alias or definition.name)
     expressions = [(assigned.get(c.id, f"{alias}.{quote(c.name)}"), c) for c in definition.columns]
     located = Located()
-    versions = row_versions(change, Search.of(state, statement), expressions, definition, located)
+    versions = row_versions(
+        change, Search.of(change, state, statement), expressions, definition, located
+    )
     changed = frozenset(assigned)
-    keys = KeyCheck(state, changed)
+    keys, references = KeyCheck(state, changed), ForeignKeys(change, state, changed)
+    versions = references.watch(versions)
     kept: list[pa.RecordBatch] = []
     write = BulkWrite(
         change.session.database.store,
@@ -171,7 +196,9 @@ def update(change: Change, statement: st.Update) -> Result:
     groups: tuple[RowGroup, ...] = write.run(
         versions if statement.returning is None else keep(versions, kept)
     )
-    change.transaction.delete("UPDATE", definition.id, located.positions())
+    positions = located.positions()
+    references.removed(positions)
+    change.transaction.delete("UPDATE", definition.id, positions)
     if groups:
         keyed = bool(changed & key_columns(definition))
         append = Append(definition.id, groups, keyed, keys.appended() if keyed else ())
@@ -185,7 +212,10 @@ def update(change: Change, statement: st.Update) -> Result:
 def _assignments(definition: TableDefinition, statement: st.Update) -> dict[int, str]:
     """New values by column id."""
     assigned: dict[int, str] = {}
+    generated = {column.name.lower() for column in definition.generated}
     for name, expression in statement.assignments:
+        if name.lower() in generated:
+            raise InvalidRequest(f'column "{name}" is generated: nothing can be assigned to it')
         column = find_column(definition, name)
         if column.id in assigned:
             raise InvalidRequest(f'column "{column.name}" is assigned twice')
@@ -232,11 +262,24 @@ def _find(
 ) -> Iterator[pa.RecordBatch]:
     """Find rows: batches of part, position and, with expressions, the new stored columns."""
     listed = ", ".join(text for text, _ in expressions) or "1"
-    opened = change.open(search.query(listed, search.named))
+    definition, places = search.state.definition, search.places
+    if places is None:
+        opened = change.open(search.query(listed, search.named))
+    else:
+        # The table itself is read only where an expression does.
+        opened = change.open(search.query(listed, f"({_no_rows(definition)})"))
     drained = False
     try:
-        sql = _locating_query(opened, search, expressions, becomes)
-        located.parts = opened.route.leaf(search.state.definition.id).parts
+        if places is None:
+            view, part, position = opened.route.located(definition.id)
+            opened.route.register(opened.cursor, opened.registered)
+            located.parts = opened.route.leaf(definition.id).parts
+        else:
+            opened.register(_FOUND, places.read(change.session.database.keys.chunks))
+            part, position, located.parts = PART, POSITION, places.parts()
+            rows = f"SELECT {part}, {position}, {restore_select(definition)} FROM {_FOUND}"
+            view = f"({with_generated(definition, rows, part, position)})"
+        sql = _locating_query(search, expressions, becomes, (view, part, position))
         with change.session.guard.watch(opened.cursor):
             yield from change.read(opened, sql)
         drained = True
@@ -244,14 +287,19 @@ def _find(
         opened.close(drained=drained)
 
 
+def _no_rows(definition: TableDefinition) -> str:
+    """A query with a table's columns and no rows."""
+    nulls = ", ".join(f"{typed_null(c.type)} AS {quote(c.name)}" for c in definition.columns)
+    return with_generated(definition, f"SELECT {nulls} WHERE false")
+
+
 def _locating_query(
-    opened: OpenRoute,
     search: Search,
     expressions: Sequence[tuple[str, Column]],
     becomes: TableDefinition,
+    located: tuple[str, str, str],
 ) -> str:
-    view, part, position = opened.route.located(search.state.definition.id)
-    opened.route.register(opened.cursor, opened.registered)
+    view, part, position = located
     body = f"{part}, {position}"
     for text, column in expressions:
         body += f", {cast_to(text, column)} AS {quote(column.name)}"
@@ -259,7 +307,8 @@ def _locating_query(
     if search.once:
         chosen += f" QUALIFY row_number() OVER (PARTITION BY {part}, {position}) = 1"
     stored = f", {storage_select(becomes)}" if expressions else ""
-    return f"SELECT {part}, {position}{stored} FROM ({chosen}) AS {quote(becomes.name)}"
+    ordered = f" ORDER BY {part}, {position}" if search.in_order else ""
+    return f"SELECT {part}, {position}{stored} FROM ({chosen}) AS {quote(becomes.name)}{ordered}"
 
 
 def _integers(batch: pa.RecordBatch, index: int) -> npt.NDArray[np.int64]:

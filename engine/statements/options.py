@@ -26,8 +26,8 @@ _INERT = frozenset(
         "storage_compatibility_version", "preserve_insertion_order", "checkpoint_threshold",
         "wal_autocheckpoint", "force_compression", "default_block_size", "debug_checkpoint_abort",
         "immediate_transaction_mode", "auto_checkpoint_skip_wal_threshold", "enable_object_cache",
-        "debug_skip_checkpoint_on_commit", "vacuum_rebuild_indexes", "enable_view_dependencies",
-        "enable_macro_dependencies", "disabled_compression_methods", "index_scan_percentage",
+        "debug_skip_checkpoint_on_commit", "vacuum_rebuild_indexes",
+        "disabled_compression_methods", "index_scan_percentage",
         "index_scan_max_count", "enable_progress_bar", "progress_bar_time",
         "enable_progress_bar_print", "arrow_large_buffer_size", "arrow_output_list_view",
         "produce_arrow_string_view", "arrow_lossless_conversion", "arrow_output_version",
@@ -48,7 +48,9 @@ _REFUSED = frozenset(
     }
 )  # fmt: skip
 """Settings of the whole kernel that one session must not change for all."""
+_DEPENDENCIES = {"enable_view_dependencies", "enable_macro_dependencies"}
 _SILENT_PRAGMAS = ("verify", "debug", "enable_", "disable_", "force_checkpoint", "checkpoint")
+_TOLD_PRAGMAS = {"enable_optimizer", "disable_optimizer", "disable_profiling"}
 
 
 def set_option(session: Session, statement: st.SetOption) -> Result:
@@ -64,6 +66,12 @@ def set_option(session: Session, statement: st.SetOption) -> Result:
         raise Unsupported(f"the setting {name} cannot be changed", construct=f"SET {name}")
     if name == "default_transaction_invalidation_policy":
         session.database.forgives = "DO_NOT_INVALIDATE" in (statement.value or "").upper()
+        return Result(None)
+    if name in _DEPENDENCIES:  # of the whole kernel, if DuckDB were asked: not of others' sessions
+        set_to = f"RESET SESSION {name}"
+        if statement.value is not None:
+            set_to = f"SET SESSION {name} = {statement.value}"
+        session.set_in_kernel(name, set_to, True)
         return Result(None)
     if name.startswith("debug_") and "external" not in name:
         return Result(None)  # for those who develop the kernel
@@ -96,8 +104,18 @@ def _set_own(session: Session, name: str, value: str | None) -> None:
 
 def _set_path(session: Session, value: str) -> None:
     """SET search_path: the first schema is the current one; ``main`` is always looked in."""
-    first = value.strip().strip("'\"").split(",")[0].strip() or "main"
-    use(session, TokenStream(first).name().parts)
+    value = value.strip()
+    text = value[1:-1].replace("''", "'") if value.startswith("'") else value
+    stream = TokenStream(text or "main")
+    first = stream.name().parts
+    was = session.schema
+    try:
+        while stream.accept(","):
+            use(session, stream.name().parts)  # it must be there
+        use(session, first)
+    except UnknownName:
+        session.schema = was
+        raise
 
 
 def use(session: Session, given: tuple[str, ...]) -> Result:
@@ -133,10 +151,12 @@ def pragma(session: Session, statement: st.Pragma) -> Result:
         return Result(None)
     cursor = session.database.kernel.cursor()
     try:
+        for sql in session.kernel_settings:
+            cursor.execute(sql)
         cursor.execute(statement.sql)  # the kernel knows what there is
     finally:
         cursor.close()
-    if not statement.name.startswith(_SILENT_PRAGMAS):
+    if statement.name in _TOLD_PRAGMAS or not statement.name.startswith(_SILENT_PRAGMAS):
         session.tell_kernel(statement.sql)
     return Result(None)
 
@@ -162,6 +182,8 @@ def kernel_setting(session: Session, statement: st.SetOption) -> tuple[str, bool
     name, value = statement.name, statement.value
     cursor = session.database.kernel.cursor()
     try:
+        for sql in session.kernel_settings:  # one setting may hang on another
+            cursor.execute(sql)
         try:
             cursor.execute(f"RESET {name}" if value is None else statement.sql)
         except duckdb.CatalogException as error:
@@ -175,4 +197,5 @@ def kernel_setting(session: Session, statement: st.SetOption) -> tuple[str, bool
     finally:
         cursor.close()
     text = f"RESET SESSION {name}" if value is None else f"SET SESSION {name} = {value}"
-    return text, value is None or scope != [("GLOBAL",)]
+    # One that it does not list is for those who develop it, and always the whole database's.
+    return text, value is None or scope not in ([("GLOBAL",)], [])

@@ -7,11 +7,13 @@ and constraints mean what they mean in DuckDB, and what it refuses is refused.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ...sql.column_types import column_type
+from ...sql.column_types import column_type, typed_null
 from ...sql.tokens import TokenStream, literal, quote
+from ...sql.type_tree import physical, printed
 from ...storage.effects import (
     Column,
     Constraint,
@@ -19,6 +21,8 @@ from ...storage.effects import (
     TableDefinition,
     serialize_type,
 )
+from ..native.state_types import told_columns
+from .constraint_names import INDEX_KINDS, Written, names_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -26,8 +30,8 @@ if TYPE_CHECKING:
     from ...storage.snapshot import Snapshot
     from ..kernel import Cursor
 
-INDEX_KINDS = {"index", "unique_index"}
-"""Kinds of constraints that CREATE INDEX makes."""
+
+_COLLATED = re.compile(r"VARCHAR COLLATE ((?:\w+\.)*\w+)\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,6 @@ class ShadowConstraint:
     kind: str
     columns: tuple[str, ...]
     expression: str | None
-    name: str | None
     table: str | None = None
     referred: tuple[str, ...] = ()
 
@@ -83,21 +86,25 @@ def read_table(cursor: Cursor, database: str, schema: str, name: str) -> ShadowT
         cursor.execute(f"SELECT sql FROM duckdb_tables() {where}").fetchall()[0][0]
     )
     constraints = cursor.execute(
-        "SELECT constraint_type, constraint_column_names, expression, constraint_name, "
+        "SELECT constraint_type, constraint_column_names, expression, "
         "referenced_table, referenced_column_names "
         f"FROM duckdb_constraints() {where} ORDER BY constraint_index"
     ).fetchall()
+    table = f"{quote(database)}.{quote(schema)}.{quote(name)}"
+    types = told_columns(cursor, table, [row[1] for row in columns])
     return ShadowTable(
         tuple(
             ShadowColumn(
                 column,
-                type_,
+                told,
                 nullable,
                 None if generated else default,
                 collations.get(column.lower()),
                 _uncast(default, type_) if generated else None,
             )
-            for column, type_, nullable, default, generated in columns
+            for told, (column, type_, nullable, default, generated) in zip(
+                types, columns, strict=True
+            )
         ),
         tuple(_constraint(*row) for row in constraints if row[0] != "NOT NULL"),
     )
@@ -105,6 +112,8 @@ def read_table(cursor: Cursor, database: str, schema: str, name: str) -> ShadowT
 
 def _uncast(expression: str, type_: str) -> str:
     """The expression of a generated column without the cast to its type that the kernel adds."""
+    # It writes the collation inside the type, where it cannot read it.
+    expression = _COLLATED.sub(r"VARCHAR) COLLATE \1", expression)
     head, tail = "CAST(", f" AS {type_})"
     if expression.startswith(head) and expression.endswith(tail):
         return expression[len(head) : -len(tail)]
@@ -115,15 +124,14 @@ def _constraint(
     kind: str,
     columns: Sequence[str],
     expression: str | None,
-    name: str | None,
     table: str | None,
     referred: Sequence[str] | None,
 ) -> ShadowConstraint:
     named = kind.lower().replace(" ", "_")
     if named == "foreign_key":
-        return ShadowConstraint(named, tuple(columns), None, name, table, tuple(referred or ()))
+        return ShadowConstraint(named, tuple(columns), None, table, tuple(referred or ()))
     # The columns of a check are what its text names; only keys need them.
-    return ShadowConstraint(named, () if named == "check" else tuple(columns), expression, name)
+    return ShadowConstraint(named, () if named == "check" else tuple(columns), expression)
 
 
 def _collations(sql: str) -> dict[str, str]:
@@ -169,23 +177,24 @@ def plain_column(column_id: int, name: str, sql_type: str) -> Column:
 
 
 def define(
-    shadow: ShadowTable, table_id: str, schema: str, name: str, snapshot: Snapshot
+    shadow: ShadowTable,
+    identity: tuple[str, str, str],
+    snapshot: Snapshot,
+    written: Sequence[Written] = (),
 ) -> TableDefinition:
     """A shadow table as a new table's definition.
 
     Args:
         shadow: What the kernel made of it.
-        table_id: Id of the table.
-        schema: Its schema.
-        name: Its name.
+        identity: Id, schema and name of the table.
         snapshot: Where the tables are that it refers to.
+        written: The constraints with the names that the user gave them.
     """
     stored = [c for c in shadow.columns if c.generated is None]
     columns = tuple(column_of(c, number) for number, c in enumerate(stored, 1))
-    plain = TableDefinition(
-        table_id, schema, name, columns, len(columns) + 1, generated=generated_of(shadow)
-    )
-    return replace(plain, constraints=constraints_of(shadow, plain, snapshot))
+    generated = generated_of(shadow)
+    plain = TableDefinition(*identity, columns, len(columns) + 1, generated=generated)
+    return replace(plain, constraints=constraints_of(shadow, plain, snapshot, written))
 
 
 def generated_of(shadow: ShadowTable) -> tuple[GeneratedColumn, ...]:
@@ -198,15 +207,19 @@ def generated_of(shadow: ShadowTable) -> tuple[GeneratedColumn, ...]:
 
 
 def constraints_of(
-    shadow: ShadowTable, definition: TableDefinition, snapshot: Snapshot
+    shadow: ShadowTable,
+    definition: TableDefinition,
+    snapshot: Snapshot,
+    written: Sequence[Written] = (),
 ) -> tuple[Constraint, ...]:
-    """Shadow constraints by column id."""
+    """Shadow constraints by column id, with the names that the user gave them."""
     ids = {c.name.lower(): c.id for c in definition.columns}
+    names = names_of(((c.kind, c.columns) for c in shadow.constraints), written)
     found = []
-    for c in shadow.constraints:
+    for c, name in zip(shadow.constraints, names, strict=True):
         columns = tuple(ids[name.lower()] for name in c.columns)
         if c.table is None:
-            found.append(Constraint(c.kind, columns, c.expression, c.name))
+            found.append(Constraint(c.kind, columns, c.expression, name))
             continue
         referred, there = definition.id, definition
         if c.table.lower() != definition.name.lower():
@@ -215,20 +228,34 @@ def constraints_of(
             referred, there = state.definition.id, state.definition
         by_name = {column.name.lower(): column.id for column in there.columns}
         referred_ids = tuple(by_name[name.lower()] for name in c.referred)
-        found.append(Constraint(c.kind, columns, None, c.name, referred, referred_ids))
+        found.append(Constraint(c.kind, columns, None, name, referred, referred_ids))
     return tuple(found)
 
 
 def render(definition: TableDefinition, target: str, snapshot: Snapshot | None = None) -> str:
-    """CREATE TABLE text of a definition.
+    """CREATE TABLE text of a definition, and what must follow it.
 
     Args:
         definition: The table.
         target: Qualified name to create it under.
         snapshot: Where the tables are that it refers to; foreign keys are left out without.
     """
-    clauses = column_clauses(definition, quote, snapshot)
-    return f"CREATE TABLE {target} ({', '.join(clauses)})"
+    plain, texts = definition, []
+    for column in definition.columns:
+        if column.type != printed(column.type):  # the kernel has no name for the type
+            without = replace(column, type=physical(column.type), default=None)
+            plain = _with_column(plain, without)
+            altered = f"ALTER TABLE {target} ALTER {quote(column.name)}"
+            texts.append(f"{altered} SET DATA TYPE USING {typed_null(column.type)}")
+            if column.default is not None:
+                texts.append(f"{altered} SET DEFAULT {column.default}")
+    clauses = column_clauses(plain, quote, snapshot)
+    return "; ".join([f"CREATE TABLE {target} ({', '.join(clauses)})", *texts])
+
+
+def _with_column(definition: TableDefinition, column: Column) -> TableDefinition:
+    columns = tuple(column if c.id == column.id else c for c in definition.columns)
+    return replace(definition, columns=columns)
 
 
 def column_clauses(
@@ -244,7 +271,7 @@ def column_clauses(
     names = {c.id: spell(c.name) for c in definition.columns}
     clauses = []
     for column in definition.columns:
-        clause = f"{names[column.id]} {column.type}"
+        clause = f"{names[column.id]} {printed(column.type)}"
         if column.collation:
             clause += f" COLLATE {column.collation}"
         if column.default is not None:
@@ -256,14 +283,16 @@ def column_clauses(
         clause = f"{spell(generated.name)} {generated.type} GENERATED ALWAYS AS "
         clauses.insert(generated.place, f"{clause}({generated.expression})")
     for constraint in definition.constraints:
+        called = "" if constraint.name is None else f"CONSTRAINT {spell(constraint.name)} "
         if constraint.kind == "check":
-            clauses.append(f"CHECK ({constraint.expression})")
+            clauses.append(f"{called}CHECK ({constraint.expression})")
         elif constraint.kind == "foreign_key":
             if snapshot is not None:
-                clauses.append(_foreign_key(constraint, definition, names, spell, snapshot))
+                foreign = _foreign_key(constraint, definition, names, spell, snapshot)
+                clauses.append(called + foreign)
         elif constraint.kind not in INDEX_KINDS:  # those are made by their CREATE INDEX
             kind = constraint.kind.replace("_", " ").upper()
-            clauses.append(f"{kind} ({', '.join(names[c] for c in constraint.columns)})")
+            clauses.append(f"{called}{kind} ({', '.join(names[c] for c in constraint.columns)})")
     return clauses
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ...errors import Unsupported
 from ...sql import statement as st
-from ..native import export
+from ..native import copy_database, export
 from . import attached, call, describe, options, prepared
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ def run(session: Session, statement: st.Statement) -> Result:
             return attached.attach(session, statement)
         case st.ExportDatabase() | st.ImportDatabase():
             return export.run(session, statement)
+        case st.CopyDatabase():
+            return copy_database.run(session, statement)
         case st.Prepare():
             return prepared.prepare(session, statement)
         case st.Deallocate():

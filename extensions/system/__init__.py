@@ -16,6 +16,7 @@ def register(registry: Registry) -> None:
     from .pages import Pages
     from .queries import Queries
     from .relations import Relations
+    from .result_cache import ResultCacheRelation
     from .row_groups import RowGroups
     from .segments import Segments
     from .settings import SettingsRelation
@@ -29,6 +30,7 @@ def register(registry: Registry) -> None:
         Pages,
         Queries,
         Relations,
+        ResultCacheRelation,
         RowGroups,
         Segments,
         SettingsRelation,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import pyarrow as pa
 
 from ...sql.provider import Pushdown, ScanRequest
+from ...storage.schema_path import dotted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -68,7 +69,7 @@ class Computed(ABC):
             state
             for state in states
             if _wanted(state.definition.name, request, "table_name")
-            and _wanted(state.definition.schema, request, "table_schema")
+            and _wanted(dotted(state.definition.schema), request, "table_schema")
         ]
 
 

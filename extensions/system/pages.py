@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 import pyarrow as pa
 
 from ...storage.page import segment_name
+from ...storage.schema_path import dotted
 from .computed import Computed
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Pages(Computed):
                     rows.append((
                         segment_name(page.segment), page.offset, page.length, page.stored_bytes,
                         kind, chunk.codec, f"{page.checksum:016x}",
-                        d.schema, d.name, names.get(column), group.id,
+                        dotted(d.schema), d.name, names.get(column), group.id,
                     ))  # fmt: skip
                 for vector in state.deletes.get(group.id, ()):
                     if vector.page is not None:
@@ -62,6 +63,6 @@ class Pages(Computed):
                         rows.append((
                             segment_name(page.segment), page.offset, page.length,
                             page.stored_bytes, "delete vector", "delete vector",
-                            f"{page.checksum:016x}", d.schema, d.name, None, group.id,
+                            f"{page.checksum:016x}", dotted(d.schema), d.name, None, group.id,
                         ))  # fmt: skip
         return {name: [row[i] for row in rows] for i, name in enumerate(self.schema.names)}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import pyarrow as pa
 
+from ...storage.schema_path import dotted
 from .computed import Computed
 
 if TYPE_CHECKING:
@@ -43,12 +44,12 @@ class Relations(Computed):
         for state in self._tables(request):
             d = state.definition
             rows.append((
-                d.schema, d.name, "table", d.id, len(d.columns), state.rows,
+                dotted(d.schema), d.name, "table", d.id, len(d.columns), state.rows,
                 len(state.row_groups), state.deleted_rows,
                 sum(g.stored_bytes for g in state.row_groups), min(state.changed, 1 << 62),
             ))  # fmt: skip
         rows.extend(
-            (v.schema, v.name, "view", None, None, None, None, None, None, None)
+            (dotted(v.schema), v.name, "view", None, None, None, None, None, None, None)
             for v in self._context.snapshot.views.values()
         )
         return {name: [row[i] for row in rows] for i, name in enumerate(self.schema.names)}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import pyarrow as pa
 
+from ...storage.schema_path import dotted
 from ...storage.sketch import Sketch
 from .computed import Computed
 
@@ -59,8 +60,8 @@ class RowGroups(Computed):
             for ordinal, group in enumerate(state.row_groups):
                 deleted = sum(v.count for v in state.deletes.get(group.id, ()))
                 rows.append((
-                    d.schema, d.name, ordinal, group.id, group.rows, deleted, group.first_row_id,
-                    group.inline is not None, group.stored_bytes,
+                    dotted(d.schema), d.name, ordinal, group.id, group.rows, deleted,
+                    group.first_row_id, group.inline is not None, group.stored_bytes,
                     [_column(group, c) for c in d.columns] if detailed else None,
                 ))  # fmt: skip
         return {name: [row[i] for row in rows] for i, name in enumerate(self.schema.names)}

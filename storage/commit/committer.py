@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ...errors import Closed, Conflict, Error, OutcomeUnknown, SnapshotGone
-from ..conflict import Footprint, check
+from ..conflict import Footprint, Kind, check
 from ..failpoints import Failpoint
 from ..log.commit_log import record_name
 from ..log.record import Record, RecordHead, encode, record_hash, transaction_to_wire
@@ -101,8 +101,9 @@ class Committer:
 
     def commit(self, transaction: Transaction) -> int:
         """Commit a transaction whose pages are synced; see ``Store.commit``."""
-        reads = {*(transaction.reads or ()), *transaction.relied}
-        request = _Request(transaction, Footprint.of(transaction.effects, reads))
+        read = {(table, Kind.READ) for table in transaction.reads or ()}
+        footprint = Footprint.of(transaction.effects, read | transaction.relied)
+        request = _Request(transaction, footprint)
         if self.environment.threads:
             self._wait_for(request)
         else:

@@ -132,7 +132,7 @@ def decode(content: bytes, *, store_id: bytes, name: str) -> tuple[Snapshot, byt
             states[definition.id] = TableState(
                 definition, groups, deletes, next_row_id, rows, changed, changed, rebased, runs
             )
-        stored = [View(v[0], v[1], v[2], tuple(v[3]), v[4]) for v in views]
+        stored = [View(v[0], v[1], v[2], tuple(v[3]), v[4], bool(v[5:] and v[5])) for v in views]
     except (AttributeError, IndexError, TypeError, ValueError) as error:
         raise Corrupt(f"{name} cannot be read: {error}", file=name, offset=0) from error
     snapshot = Snapshot(

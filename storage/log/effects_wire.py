@@ -190,12 +190,14 @@ def to_wire(effect: Effect) -> Wire:
             return ["drop_schema", name]
         case CreateTable(definition):
             return ["create_table", definition_to_wire(definition)]
-        case AlterTable(definition):
-            return ["alter_table", definition_to_wire(definition)]
+        case AlterTable(definition, only_indexes):
+            altered = definition_to_wire(definition)
+            return ["alter_table", altered, *([True] if only_indexes else [])]
         case DropTable(table):
             return ["drop_table", table]
-        case View(schema, name, sql, columns, search_schema):
-            return ["create_view", schema, name, sql, list(columns), search_schema]
+        case View(schema, name, sql, columns, search_schema, secure):
+            told = ["create_view", schema, name, sql, list(columns), search_schema]
+            return [*told, True] if secure else told
         case DropView(schema, name):
             return ["drop_view", schema, name]
         case Append(table, row_groups, keyed, keys):
@@ -236,12 +238,13 @@ def from_wire(wire: Any) -> Effect:
                 return DropSchema(name)
             case ["create_table", definition, *_]:
                 return CreateTable(definition_from_wire(definition))
-            case ["alter_table", definition, *_]:
-                return AlterTable(definition_from_wire(definition))
+            case ["alter_table", definition, *rest]:
+                return AlterTable(definition_from_wire(definition), bool(rest and rest[0]))
             case ["drop_table", table, *_]:
                 return DropTable(table)
-            case ["create_view", schema, name, sql, columns, search_schema, *_]:
-                return View(schema, name, sql, tuple(columns), search_schema)
+            case ["create_view", schema, name, sql, columns, search_schema, *rest]:
+                secure = bool(rest and rest[0])
+                return View(schema, name, sql, tuple(columns), search_schema, secure)
             case ["drop_view", schema, name, *_]:
                 return DropView(schema, name)
             case ["append", table, groups, keyed, *rest]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import re
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -231,6 +232,90 @@ def test_foreign_keys_are_reflected_and_enforced(engine: Any) -> None:
     with engine.connect() as connection, pytest.raises(exc.IntegrityError):
         connection.execute(child.insert(), {"parent_id": 9})
         connection.commit()
+
+
+def names(look: Any, table: str) -> dict[str, object]:
+    return {
+        "key": look.get_pk_constraint(table)["name"],
+        "unique": [u["name"] for u in look.get_unique_constraints(table)],
+        "checks": [c["name"] for c in look.get_check_constraints(table)],
+        "references": [k["name"] for k in look.get_foreign_keys(table)],
+    }
+
+
+@pytest.mark.parametrize("prefixes", [[], ["TEMPORARY"]], ids=["stored", "temporary"])
+def test_constraints_are_reflected_by_the_names_they_were_given(
+    engine: Any, prefixes: list[str]
+) -> None:
+    metadata = sa.MetaData()
+    sa.Table(
+        "watch", metadata,
+        sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("price", sa.Integer),
+        sa.Column("town", sa.String, unique=True),
+        sa.Column("like", sa.Integer),
+        sa.PrimaryKeyConstraint("id", name="Watch.Key"),
+        sa.UniqueConstraint("price", "town", name="zz_one price"),
+        sa.CheckConstraint("price > 1", name="b_dear"),
+        sa.CheckConstraint("price < 9"),
+        sa.ForeignKeyConstraint(["like"], ["watch.id"], name="LikeAnother"),
+        prefixes=prefixes,
+    )  # fmt: skip
+    with engine.connect() as connection:
+        metadata.create_all(connection)
+        assert names(sa.inspect(connection), "watch") == {
+            "key": "Watch.Key",
+            "unique": ["watch_town_key", "zz_one price"],
+            "checks": ["b_dear", "watch_price_check"],
+            "references": ["LikeAnother"],
+        }
+        metadata.drop_all(connection)
+        create = f"CREATE {' '.join(prefixes)} TABLE watch (id INTEGER PRIMARY KEY)"
+        connection.exec_driver_sql(create)
+        assert names(sa.inspect(connection), "watch")["key"] == "watch_id_pkey"
+
+
+@pytest.mark.parametrize("kind", ["", "TEMPORARY"])
+def test_indexes_on_expressions_are_reflected(engine: Any, kind: str) -> None:
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f'CREATE {kind} TABLE t (a INTEGER, "B b" VARCHAR)')
+        connection.exec_driver_sql('CREATE INDEX plain ON t ("B b", a)')
+        connection.exec_driver_sql('CREATE INDEX mixed ON t (A, lower("B b"), (a + 1))')
+        mixed, plain = sa.inspect(connection).get_indexes("t")
+    assert (plain["column_names"], "expressions" in plain) == (["B b", "a"], False)
+    assert mixed["column_names"] == ["a", None, None]
+    column, *expressions = mixed["expressions"]
+    assert column == "a"
+    assert [re.sub(r"\W", "", e) for e in expressions] == ["lowerBb", "a1"]
+
+
+def test_a_percentage_of_the_rows_is_fetched(engine: Any) -> None:
+    numbers = sa.func.range(1, 11).table_valued("range")
+    asked = sa.select(numbers.c.range).order_by(numbers.c.range).fetch(40, percent=True)
+    with engine.connect() as connection:
+        assert connection.scalars(asked).all() == [1, 2, 3, 4]
+        assert connection.scalars(asked.offset(2)).all() == [3, 4, 5, 6]
+
+
+def test_an_insert_returns_no_rows_whatever_its_table_is_called(engine: Any) -> None:
+    table = sa.Table(
+        "not_returning", sa.MetaData(), sa.Column("id", sa.Integer, primary_key=True),
+        implicit_returning=False,
+    )  # fmt: skip
+    with engine.begin() as connection:
+        table.create(connection)
+        result = connection.execute(table.insert())
+        assert not result.returns_rows
+        assert result.inserted_primary_key == (1,)
+
+
+def test_the_engines_isolation_level_comes_back(engine: Any) -> None:
+    strict = sa.create_engine("pagelake:///:memory:", isolation_level="SERIALIZABLE")
+    with strict.connect().execution_options(isolation_level="SNAPSHOT") as connection:
+        assert connection.get_isolation_level() == "SNAPSHOT"
+    with strict.connect() as connection:
+        assert connection.get_isolation_level() == "SERIALIZABLE"
+    strict.dispose()
 
 
 class Base(orm.DeclarativeBase):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import struct
 from collections import Counter
 from dataclasses import dataclass
@@ -73,6 +74,8 @@ _KINDS: Final[tuple[tuple[type[Exception], str], ...]] = (
     # Some of the binder's errors, such as a parameter in GROUP BY, have no class of their own.
     (duckdb.Error, "request"),
 )
+_FAULTS: Final = ("Failed to delete all rows from index", "database has been invalidated")
+_DEPENDENT: Final = re.compile(r"Could not drop|Cannot drop|depend", re.IGNORECASE)
 _MISSING: Final = ("not found", "does not exist", "does not have a column", "already exists")
 
 
@@ -82,6 +85,8 @@ def error_kind(error: Exception) -> str:
         if isinstance(error, cls):
             if "Division by zero" in str(error):
                 return "value"  # a DataError, as PEP 249 has it
+            if isinstance(error, duckdb.CatalogException) and _DEPENDENT.search(str(error)):
+                return "request"
             # The binder says so of columns, the catalog of tables: both are about names.
             about_name = kind == "request" and isinstance(error, duckdb.Error)
             if about_name and any(words in str(error) for words in _MISSING):
@@ -114,6 +119,11 @@ def close(value: Any) -> Any:
         case dict():
             return ("dict", *((close(k), close(v)) for k, v in value.items()))
     return exact(value)
+
+
+def is_fault(theirs: Answer) -> bool:
+    """Whether stock DuckDB stumbled over itself, after which its database is of no use."""
+    return theirs.error != "" and any(words in theirs.message for words in _FAULTS)
 
 
 def compare(ours: Answer, theirs: Answer, *, is_ordered: bool) -> tuple[Difference | None, bool]:

@@ -27,6 +27,8 @@ def make_change(maker: Maker) -> tuple[str, str]:
 
 def _target(maker: Maker) -> tuple[Table, Scope]:
     table, _ = one_table(maker, 2_000, base=True)
+    while table.is_fixed:
+        table, _ = one_table(maker, 2_000, base=True)
     return table, scope_of(table, table.name)
 
 
@@ -66,7 +68,7 @@ def _bare(scope: Scope) -> tuple[Column, ...]:
 def _insert_some(maker: Maker) -> tuple[str, str]:
     table, _ = _target(maker)
     nothing = Scope(())
-    names = maker.random.sample([n for n in table.kinds if n not in {"id", "k"}], 2)
+    names = maker.random.sample([n for n in table.written if n not in {"id", "k"}], 2)
     values = [maker.value(table.kinds[name], nothing, 3) for name in names]
     row = f"({_next_id(maker)}, {', '.join(values)})"
     return f"INSERT INTO {table.name} (id, {', '.join(names)}) VALUES {row}", table.name
@@ -78,13 +80,16 @@ def _insert_select(maker: Maker) -> tuple[str, str]:
     alias = maker.fresh()
     scope = scope_of(table, alias)
     others = [
-        maker.value(kind, scope, 3) if kind in {"text", "date"} else f"{alias}.{name}"
-        for name, kind in table.kinds.items()
+        maker.value(table.kinds[name], scope, 3)
+        if table.kinds[name] in {"text", "date"}
+        else f"{alias}.{name}"
+        for name in table.written
         if name != "id"
     ]
     shown = ", ".join([f"{alias}.id + {_next_id(maker) * 10}", *others])
     sql = f"SELECT {shown} FROM {table.name} AS {alias}{_where(maker, scope)}"
-    return f"INSERT INTO {table.name} {sql} AND {alias}.id < 60", table.name
+    listed = f" ({', '.join(table.written)})" if table.computed else ""
+    return f"INSERT INTO {table.name}{listed} {sql} AND {alias}.id < 60", table.name
 
 
 @rule("change", "INSERT BY NAME", 0.7)
@@ -97,7 +102,8 @@ def _insert_by_name(maker: Maker) -> tuple[str, str]:
 @rule("change", "UPDATE", 3)
 def _update(maker: Maker) -> tuple[str, str]:
     table, scope = _target(maker)
-    chosen = maker.random.sample([n for n in table.kinds if n != "id"], maker.random.randint(1, 3))
+    free = [name for name in table.written if name != "id"]
+    chosen = maker.random.sample(free, maker.random.randint(1, 3))
     assigned = ", ".join(f"{name} = {_assigned(maker, table, name, scope)}" for name in chosen)
     returning = _returning(maker, scope)
     return f"UPDATE {table.name} SET {assigned}{_where(maker, scope)}{returning}", table.name

@@ -143,7 +143,7 @@ templates(
     reduce="list_reduce(list_prepend(0, {list}), lambda p, q: coalesce(p, 0) + coalesce(q, 0))",
     array_element="({array})[2]", bit_count="bit_count({bit})", month="month({timestamp})",
     list_of_structs_field="({structs})[1].a", epoch="epoch_ms({timestamp}::TIMESTAMP) % 86400",
-    try_error="TRY(({x} % 5)::INTEGER // ({x2} % 2)::INTEGER)",
+    try_error="TRY(({x} % 5)::INTEGER // ({x2} % 2)::INTEGER)", macro="twice_of({x})",
 )  # fmt: skip
 templates(
     "value decimal", 1,
@@ -182,6 +182,8 @@ templates(
     nfc="nfc_normalize({x})",
     of_json="{json}::VARCHAR", json_type="json_type({json})", of_a_boolean="({predicate})::VARCHAR",
     string_position="(position('b' IN {x}))::VARCHAR", suffix="right({x}, 1)",
+    macro="label_of({x})", macro_with_a_name="label_of({x}, tail := '~')",
+    json_of_a_struct="to_json({struct})::VARCHAR", chain="{x}.upper().left(3)",
 )  # fmt: skip
 templates("value blob", 1, encode="encode({text})", concatenated="({x} || {x2})")
 templates("value bit", 1, both="({x} & {x2})", complement="(~{x})")

@@ -36,9 +36,13 @@ class Production:
 
 CLAUSES: Final = (
     "parameters", "QUALIFY", "named window", "set operation by name", "RETURNING",
+    "ON CONFLICT … WHERE", "parameters: marks", "parameters: names", "parameters: EXECUTE",
 )  # fmt: skip
 """What a production may add; counted like one."""
-TRANSACTIONS: Final = ("transaction", "SAVEPOINT", "ROLLBACK TO", "failure in a transaction")
+TRANSACTIONS: Final = (
+    "transaction", "SAVEPOINT", "ROLLBACK TO", "failure in a transaction", "AT (VERSION)",
+    "EXECUTE after changes", "SET TimeZone",
+)  # fmt: skip
 """What happens between statements; counted like a production."""
 GRAMMAR: Final[dict[str, list[Production]]] = {}
 

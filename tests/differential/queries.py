@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from tests.differential.asking import PARAMETER, Query, asked
 from tests.differential.expressions import shown_kind, varying
 from tests.differential.grammar import Column, Scope, rule
 from tests.differential.relations import from_clause, one_table, scope_of
@@ -17,24 +17,8 @@ if TYPE_CHECKING:
     from tests.differential.grammar import Maker
 
 GROUPED_ROWS = 60
-_PARAMETER = re.compile(r"\$(\d+)")
 Select = tuple[str, list[str], int]
 """Text, kinds of its columns c0, c1, …, and about how many rows."""
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """A query.
-
-    Attributes:
-        sql: Its text.
-        parameters: Values of ``$1``, ``$2`` …
-        is_ordered: True where the order of the rows is part of the answer.
-    """
-
-    sql: str
-    parameters: tuple[Any, ...] = ()
-    is_ordered: bool = False
 
 
 def make_query(maker: Maker) -> Query:
@@ -47,14 +31,14 @@ def make_query(maker: Maker) -> Query:
     sql, parameters = _used_parameters(sql, maker.parameters or [])
     if parameters:
         maker.hits["parameters"] += 1
-    return Query(sql, parameters, is_ordered)
+    return asked(maker, Query(sql, parameters, is_ordered))
 
 
 def _used_parameters(sql: str, given: list[Any]) -> tuple[str, tuple[Any, ...]]:
     """Number the parameters that are left: what was made and not taken had some too."""
-    used = sorted({int(number) for number in _PARAMETER.findall(sql)})
+    used = sorted({int(number) for number in PARAMETER.findall(sql)})
     places = {number: place for place, number in enumerate(used, start=1)}
-    renumbered = _PARAMETER.sub(lambda found: f"${places[int(found[1])]}", sql)
+    renumbered = PARAMETER.sub(lambda found: f"${places[int(found[1])]}", sql)
     return renumbered, tuple(given[number - 1] for number in used)
 
 

@@ -95,6 +95,15 @@ def _sample(maker: Maker, rows_max: int) -> From:
     return f"{table.name} AS {alias} TABLESAMPLE 100 PERCENT (bernoulli)", scope_of(table, alias)
 
 
+@rule("table", "table macro", 0.5)
+def _table_macro(maker: Maker, _rows_max: int) -> From:
+    alias, end = maker.fresh("m"), maker.random.randint(0, 200)
+    low = maker.one_of(["", f", low := {maker.random.randint(0, 20)}"])
+    kinds = {"id": "int", "k": "int", "s": "text", "d": "date"}
+    columns = tuple(Column(f"{alias}.{n}", kind, n) for n, kind in kinds.items())
+    return f"items_below({end}{low}) AS {alias}", Scope(columns, (f"{alias}.id",), end)
+
+
 @rule("table", "column names given", 0.4)
 def _renamed(maker: Maker, rows_max: int) -> From:
     table, alias = one_table(maker, rows_max)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager, suppress
+import re
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 from unittest import mock
@@ -12,12 +13,15 @@ import duckdb
 import pagelake
 from pagelake.engine import maintenance
 from pagelake.engine.leaves import hot_tier, table_leaf
+from pagelake.storage import row_group
+from pagelake.storage.maintenance import compaction, plan
 from tests.differential.answers import Answer, error_kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    from tests.differential.asking import Given
     from tests.differential.world import Step
 
 HOT_ROWS: Final = 60
@@ -35,12 +39,14 @@ class Variant:
         plan_cache: Plans are kept; without, they are forgotten before each statement.
         streamed: Fresh rows are decoded as they are scanned, instead of copied into a delta.
         zone: The session's time zone.
+        small_groups: Row groups hold a hundred rows, and commit records next to none.
     """
 
     hot: bool
     plan_cache: bool
     streamed: bool
     zone: str = "UTC"
+    small_groups: bool = False
 
     @contextmanager
     def limits(self) -> Iterator[None]:
@@ -51,7 +57,12 @@ class Variant:
             mock.patch.object(
                 table_leaf, "DELTA_ROWS_MAX", 0 if self.streamed else table_leaf.DELTA_ROWS_MAX
             ),
+            ExitStack() as stack,
         ):
+            if self.small_groups:
+                stack.enter_context(mock.patch.object(row_group, "INLINE_ROWS_MAX", 4))
+                for module in (row_group, plan, compaction):
+                    stack.enter_context(mock.patch.object(module, "ROW_GROUP_ROWS_MAX", 100))
             yield
 
 
@@ -70,6 +81,7 @@ class Twins:
     _theirs: duckdb.DuckDBPyConnection = field(init=False)
     _since_begin: list[str] = field(default_factory=list)
     _savepoint: int | None = None
+    _past: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._theirs = duckdb.connect(config={"threads": 1})
@@ -110,33 +122,46 @@ class Twins:
         if self.variant.hot:
             self._ours._database.maintenance.build_all()
 
-    def ours(self, sql: str, parameters: tuple[Any, ...] = ()) -> Answer:
+    def ours(self, sql: str, parameters: Given = ()) -> Answer:
         """What the store answers."""
         if not self.variant.plan_cache:
             self._ours._database.plans.clear()
         try:
-            result = self._ours.sql(sql, list(parameters) or None)
+            result = self._ours.sql(self._in_the_past(sql), _given(parameters))
             rows = result.fetchall()
             return Answer(tuple(result.columns), _bare(result.types), tuple(rows))
-        except pagelake.Error as error:
+        except Exception as error:  # noqa: BLE001 - whatever else it raises is a difference
             return Answer(error=error_kind(error), message=str(error))
 
-    def theirs(self, sql: str, parameters: tuple[Any, ...] = ()) -> Answer:
+    def theirs(self, sql: str, parameters: Given = ()) -> Answer:
         """What stock DuckDB answers."""
         try:
-            cursor = self._theirs.execute(sql, list(parameters))
+            cursor = self._theirs.execute(sql, _given(parameters))
             described = cursor.description or []
             rows = cursor.fetchall()
         except (duckdb.Error, RuntimeError) as error:
             return Answer(error=error_kind(error), message=str(error))
         names = tuple(column[0] for column in described)
-        if names == ("Success",):  # what the client says of statements that answer nothing
+        said = names in {("Success",), ("Count",)} and not rows
+        if said:  # what the client says of statements that answer nothing
             return Answer()
         return Answer(names, _bare(str(column[1]) for column in described), tuple(rows))
 
+    def remember(self, table: str, name: str) -> None:
+        """Let a name stand for a table as it is now: a version here, a copy there."""
+        version = self._ours.snapshot()
+        self._past[name] = f"main.{table} AT (VERSION => {version})"
+        self._theirs.execute(f"CREATE TABLE {name} AS FROM {table}")
+
+    def _in_the_past(self, sql: str) -> str:
+        for name, past in self._past.items():
+            if name in sql:
+                sql = re.sub(rf"\b(main\.)?{name}\b", past, sql)
+        return sql
+
     def begin(self) -> None:
         """Begin a transaction in both."""
-        self._both("BEGIN")
+        self.both("BEGIN")
         self._since_begin, self._savepoint = [], None
 
     def savepoint(self) -> None:
@@ -155,7 +180,7 @@ class Twins:
 
     def end(self, verb: str) -> None:
         """COMMIT or ROLLBACK in both."""
-        self._both(verb)
+        self.both(verb)
         self._since_begin, self._savepoint = [], None
 
     def abandon(self) -> None:
@@ -173,9 +198,14 @@ class Twins:
         """Whether there is a savepoint to go back to."""
         return self._savepoint is not None
 
-    def _both(self, sql: str) -> None:
+    def both(self, sql: str) -> None:
+        """Tell both something that cannot fail."""
         self._theirs.execute(sql)
         self._ours.execute(sql)
+
+
+def _given(parameters: Given) -> Any:
+    return parameters if isinstance(parameters, dict) else list(parameters) or None
 
 
 def _bare(types: Iterable[str]) -> tuple[str, ...]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import uuid
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -53,6 +55,10 @@ _RANGES: Final = {
     "UTINYINT": (0, 255), "USMALLINT": (0, 2**16 - 1), "UINTEGER": (0, 2**32 - 1),
     "UBIGINT": (0, 2**64 - 1), "UHUGEINT": (0, 2**128 - 1), "BIGNUM": (-(10**45), 10**45),
 }  # fmt: skip
+_DECIMAL_EDGES: Final = {
+    "DECIMAL(9, 2)": "9999999.99", "DECIMAL(4, 1)": "999.9",
+    "DECIMAL(18, 3)": "999999999999999.999", "DECIMAL(38, 5)": f"{'9' * 33}.{'9' * 5}",
+}  # fmt: skip
 _ODD: Final = 0.12
 """How often a floating-point number is one of the odd ones."""
 _EDGE: Final = 0.03
@@ -69,6 +75,8 @@ def stored(random: Random, kind: str, sql_type: str) -> str:
             return f"'{random.choice([low, high])}'::{sql_type}"
         return str(random.randint(max(low, -3), min(high, 25)))
     if kind == "decimal":
+        if random.random() < _EDGE:
+            return f"{random.choice(['-', ''])}{_DECIMAL_EDGES[sql_type]}"
         return f"{random.randint(-3200, 3900) / 4:.1f}" if "4" in sql_type else _decimal(random)
     return literal(random, kind)
 
@@ -165,7 +173,7 @@ def constant(maker: Maker, kind: str) -> str:
     if maker.parameters is not None and random.random() < 0.5:
         given = _parameter(random, kind)
         if given is not None:
-            maker.parameters.append(given)
+            maker.parameters.append(None if random.random() < 0.05 else given)
             place = f"${len(maker.parameters)}"
             return place if kind == "text" else f"CAST({place} AS {SQL_TYPES[kind][0]})"
     if random.random() < 0.04:
@@ -186,5 +194,26 @@ def _parameter(random: Random, kind: str) -> Any:
         case "bool":
             return random.random() < 0.5
         case "list":
-            return [random.randint(0, 9) for _ in range(random.randint(1, 3))]
+            return [random.randint(0, 9) for _ in range(random.randint(0, 3))]
+        case "texts":
+            return [random.choice(WORDS) for _ in range(random.randint(1, 3))]
+        case "decimal":
+            return Decimal(random.randint(-900, 9000)) / 8
+        case "timestamp":
+            return datetime.datetime(2020, random.randint(1, 4), 9, random.randint(0, 23), 30)
+        case "timestamptz":
+            hour = random.randint(0, 23)
+            return datetime.datetime(2020, 3, 29, hour, tzinfo=datetime.UTC)
+        case "time":
+            return datetime.time(random.randint(0, 23), 30)
+        case "interval":
+            return datetime.timedelta(days=random.randint(-3, 40))
+        case "uuid":
+            return uuid.UUID(f"00000000-0000-4000-8000-{random.randint(0, 40):012x}")
+        case "blob":
+            return random.choice([b"abc", b"", b"\x00\xff"])
+        case "struct":
+            return {"a": random.randint(0, 25), "b": random.choice(WORDS)}
+        case "enum":
+            return random.choice(MOODS)
     return None

@@ -29,7 +29,9 @@ class Table:
         kinds: Kind of each column by name.
         types: SQL type of each column by name.
         rows: About how many rows it has.
-        is_view: True where it cannot be written.
+        is_view: True where it cannot be written, and ids may be there twice.
+        is_fixed: True where only its own productions write it, if any do.
+        computed: Columns that nobody writes.
     """
 
     name: str
@@ -37,6 +39,13 @@ class Table:
     types: dict[str, str]
     rows: int
     is_view: bool = False
+    is_fixed: bool = False
+    computed: tuple[str, ...] = ()
+
+    @property
+    def written(self) -> list[str]:
+        """The columns that an INSERT gives values for."""
+        return [name for name in self.kinds if name not in self.computed]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +93,8 @@ _SHAPES: Final[dict[str, dict[str, str]]] = {
     "word": {"k": "int", "s": "text", "c": "text", "b": "blob", "bits": "bit", "e": "enum"},
     "fact": {"item_id": "int", "k": "int", "n": "decimal", "x": "real", "d": "date", "s": "text"},
     "nothing": {"k": "int", "s": "text", "n": "decimal", "d": "date", "li": "list"},
+    "keyed": {"k": "int", "s": "text", "n": "decimal", "d": "date", "u": "uuid", "g": "int"},
+    "coded": {"k": "int", "s": "text", "x": "real", "d": "date", "e": "enum"},
 }  # fmt: skip
 LARGE_ROWS: Final = 260_000
 """More than two row groups; the table changes before there are queries, not between them."""
@@ -99,16 +110,41 @@ _LARGE_STEPS: Final = (
     "INSERT INTO large VALUES (400001, 5, 1.25, 'fresh', DATE '2020-07-07', 'nan'), "
     "(400002, NULL, NULL, NULL, NULL, NULL)",
 )
-_ROWS: Final = {"item": 150, "fact": FACTS, "nothing": 0}
+_CONSTRAINTS: Final = {
+    "keyed": ", PRIMARY KEY (id), CHECK (id > -5)",
+    "coded": ", UNIQUE (id, k)",
+}
+_COMPUTED: Final = {"keyed": {"g": "INTEGER GENERATED ALWAYS AS ((k % 10) * 2)"}}
+_INDEXES: Final = ("CREATE INDEX coded_k ON coded (k)", "CREATE INDEX keyed_s ON keyed (s)")
+_MACROS: Final = (
+    "CREATE MACRO twice_of(a) AS a % 100 * 2",
+    "CREATE MACRO label_of(t, tail := '.') AS coalesce(t, 'none') || tail",
+    "CREATE MACRO items_below(n, low := 0) AS TABLE"
+    " SELECT id, k, s, d FROM item WHERE id < n AND id >= low",
+)
+_TEMPORARY: Final = (
+    "CREATE TEMP TABLE scratch AS SELECT id, k, s, n, d, u, e, z, h, tz, bits FROM item"
+    " LEFT JOIN (SELECT id, u FROM part) AS p USING (id)"
+    " LEFT JOIN (SELECT id, z, tz FROM moment) AS m USING (id)"
+    " LEFT JOIN (SELECT id, h FROM number) AS q USING (id)"
+    " LEFT JOIN (SELECT id, bits FROM word) AS w USING (id)",
+    "CREATE TEMP VIEW passing AS SELECT id, k, s FROM scratch WHERE id % 3 > 0",
+)
+_SCRATCH: Final = {
+    "id": "int", "k": "int", "s": "text", "n": "decimal", "d": "date", "u": "uuid", "e": "enum",
+    "z": "timestamptz", "h": "huge", "tz": "timetz", "bits": "bit",
+}  # fmt: skip
+_ROWS: Final = {"item": 150, "fact": FACTS, "nothing": 0, "keyed": 150, "coded": 80}
 _SEARCHABLE: Final = ("COLLATE NOCASE", "COLLATE NOACCENT", "")
 
 
-def make_world(random: Random, *, large: bool = False) -> World:
+def make_world(random: Random, *, large: bool = False, temporary: bool = False) -> World:
     """Make tables and what fills them.
 
     Args:
         random: Where chance comes from.
         large: With a table of several full row groups.
+        temporary: With a temporary table and a temporary view.
     """
     tables = {}
     for name, shape in _SHAPES.items():
@@ -116,7 +152,8 @@ def make_world(random: Random, *, large: bool = False) -> World:
         types |= {column: random.choice(SQL_TYPES[kind]) for column, kind in shape.items()}
         types["k"] = "INTEGER"
         kinds = {"id": "int", **shape}
-        tables[name] = Table(name, kinds, types, _ROWS.get(name, 40))
+        computed = tuple(_COMPUTED.get(name, ()))
+        tables[name] = Table(name, kinds, types, _ROWS.get(name, 40), computed=computed)
     moods = ", ".join(f"'{mood}'" for mood in MOODS)
     steps = [Step("sql", f"CREATE TYPE mood AS ENUM ({moods})")]
     for table in tables.values():
@@ -126,18 +163,27 @@ def make_world(random: Random, *, large: bool = False) -> World:
     if large:
         tables["large"] = Table("large", dict(_LARGE), {}, LARGE_ROWS, is_view=True)
         steps += [Step("sql", sql) for sql in _LARGE_STEPS]
-    steps += [Step("sql", sql) for sql in _VIEWS.values()]
+    steps += [Step("sql", sql) for sql in (*_VIEWS.values(), *_MACROS)]
+    if random.random() < 0.7:
+        steps += [Step("sql", sql) for sql in _INDEXES]
     if random.random() < 0.5:
         steps.append(Step("reopen"))
+    if temporary:
+        tables["scratch"] = Table("scratch", dict(_SCRATCH), {}, 150, is_fixed=True)
+        passing = {"id": "int", "k": "int", "s": "text"}
+        tables["passing"] = Table("passing", passing, {}, 100, is_view=True)
+        steps += [Step("sql", sql) for sql in _TEMPORARY]
     return World(tables, tuple(steps))
 
 
 def _fill(random: Random, table: Table) -> list[Step]:
     collation = random.choice(_SEARCHABLE)
+    computed = _COMPUTED.get(table.name, {})
     listed = ", ".join(
-        f"{name} {sql_type}{f' {collation}' if name == 'c' else ''}"
+        f"{name} {computed.get(name, sql_type)}{f' {collation}' if name == 'c' else ''}"
         for name, sql_type in table.types.items()
     )
+    listed += _CONSTRAINTS.get(table.name, "")
     made = [Step("sql", f"CREATE TABLE {table.name} ({listed})")]
     if table.name == "fact":
         return [*made, *_bulk(random, table)]
@@ -180,12 +226,15 @@ def insert(random: Random, table: Table, count: int, first: int) -> str:
     for number in range(first, first + count):
         values = [str(number)]
         values += [
-            "NULL" if random.random() < NULLS else stored(random, kind, table.types[name])
-            for name, kind in table.kinds.items()
+            "NULL"
+            if random.random() < NULLS
+            else stored(random, table.kinds[name], table.types[name])
+            for name in table.written
             if name != "id"
         ]
         rows.append(f"({', '.join(values)})")
-    return f"INSERT INTO {table.name} VALUES {', '.join(rows)}"
+    listed = f" ({', '.join(table.written)})" if table.computed else ""
+    return f"INSERT INTO {table.name}{listed} VALUES {', '.join(rows)}"
 
 
 def _store_call(random: Random, table: str) -> Step:

@@ -83,7 +83,7 @@ def test_two_transactions_that_change_one_row_conflict(db: pagelake.Connection) 
 
 def test_a_read_only_transaction_changes_nothing(db: pagelake.Connection) -> None:
     db.execute("BEGIN TRANSACTION READ ONLY")
-    with pytest.raises(pagelake.InvalidRequest):
+    with pytest.raises(pagelake.Denied):
         db.execute("DELETE FROM t")
     db.rollback()
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import sys
 
+import pexpect
 import pytest
 
 from tests.shell.large_results import export
-from tests.shell.terminal import ENDLESS, rows
+from tests.shell.terminal import ENDLESS, PATIENCE_S, environment, rows
 
 SLOW = (
     "SELECT digit, sum(sqrt(n) * sin(i)) FROM numbers, range(100_000) r(i) "
@@ -82,3 +84,21 @@ def test_exports_take_no_more_memory_for_more_rows(tmp_path, before):
     _, large = export(1_000_000, "csv", tmp_path, before)
     # The whole of the large one is some 40 MB of text, and more as Python's strings.
     assert large - small < 20 << 20
+
+
+def test_a_query_of_the_command_line_shows_the_bar_too(store, tmp_path):
+    child = pexpect.spawn(
+        sys.executable,
+        ["-m", "pagelake", "query", str(store), f"SELECT 1 AS one; {SLOW}"],
+        env=environment(tmp_path, NO_COLOR="1"),
+        encoding="utf-8",
+        dimensions=(24, 100),
+        timeout=PATIENCE_S,
+    )
+    child.expect("│ +1 │")
+    child.expect(r"of 300k rows · [\d.]+ \w+ of [\d.]+ \w+")
+    child.sendintr()
+    child.expect("cancelled")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 130

@@ -10,6 +10,7 @@ from harlequin.catalog import Catalog, CatalogItem
 
 from ....errors import Error
 from ....sql.tokens import quote
+from ....storage.schema_path import dotted
 from .. import structure
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def _schema(cursor: Cursor, name: str, relations: list[structure.Relation]) -> C
     return CatalogItem(
         qualified_identifier=quote(name),
         query_name=quote(name),
-        label=name,
+        label=dotted(name),
         type_label="sch",
         type_name="SCHEMA",
         children=[_relation(cursor, relation) for relation in relations],

@@ -35,6 +35,16 @@ class PagelakeCompiler(PGCompiler):
         """Nothing: a transaction reads a snapshot, and conflicts surface at its commit."""
         return ""
 
+    def fetch_clause(self, select: Any, **kw: Any) -> str:  # type: ignore[override]
+        """FETCH FIRST; of a percentage LIMIT, since only that takes one."""
+        options = select._fetch_clause_options
+        if select._fetch_clause is None or not options["percent"] or options["with_ties"]:
+            return str(super().fetch_clause(select, **kw))  # type: ignore[no-untyped-call]
+        text = f"\n LIMIT ({self.process(select._fetch_clause, **kw)}) %"
+        if select._offset_clause is not None:
+            text += f" OFFSET ({self.process(select._offset_clause, **kw)})"
+        return text
+
     def visit_bitwise_xor_op_binary(self, binary: Any, operator: Any, **kw: Any) -> str:
         """Exclusive or, which is a function."""
         return f"xor({self.process(binary.left, **kw)}, {self.process(binary.right, **kw)})"

@@ -211,8 +211,8 @@ class PagelakeDialect(Reflection, default.DefaultDialect):
         return ("SNAPSHOT", "SERIALIZABLE", "AUTOCOMMIT")
 
     def get_default_isolation_level(self, dbapi_conn: Any) -> Any:
-        """Snapshot isolation."""
-        return "SNAPSHOT"
+        """Snapshot isolation, or what the engine was made with."""
+        return driver_connection(dbapi_conn).isolation_level
 
     def get_isolation_level(self, dbapi_connection: Any) -> Any:
         """The isolation level of the next transaction."""

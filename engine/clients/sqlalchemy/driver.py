@@ -6,16 +6,24 @@ themselves. Here a session of Pagelake's is the connection, and its cursors only
 
 from __future__ import annotations
 
+import re
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from ....errors import Closed
+from ....sql import statement as st
+from ....sql.classify import classify
+from ....sql.tokens import split
+from ...statements.constraint_names import written_in_body
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from ...connection import Cursor as Session
     from ...result import Result
+    from ...statements.constraint_names import Written
+
+_TEMPORARY = re.compile(r"\s*CREATE\s+(OR\s+REPLACE\s+)?(\w+\s+)?TEMP(ORARY)?\b", re.IGNORECASE)
 
 
 class DriverConnection:
@@ -25,9 +33,14 @@ class DriverConnection:
 
     Args:
         session: The cursor of Pagelake's that runs its statements.
+
+    Attributes:
+        temporary: Constraints of temporary tables as they were written, by the tables' folded
+            names: the kernel, whose own these tables are, forgets what constraints are called.
     """
 
     def __init__(self, session: Session) -> None:
+        self.temporary: dict[str, list[Written]] = {}
         self._session: Session | None = session
         self._is_to_begin = False
         self.autocommit = False
@@ -70,6 +83,17 @@ class DriverConnection:
         self._is_to_begin = False
         self.session.rollback()
 
+    def note(self, sql: str) -> None:
+        """Keep the names of constraints that a statement, which has run, gave a temporary table."""
+        if _TEMPORARY.match(sql) is None:
+            return
+        for text in split(sql):
+            made = classify(text)
+            if isinstance(made, st.CreateTable) and made.temporary:
+                name, written = made.name.last.lower(), written_in_body(made.body)
+                if not made.if_not_exists or name not in self.temporary:
+                    self.temporary[name] = written
+
     def interrupt(self) -> None:
         """Cancel what runs at the moment; from any thread."""
         self.session.interrupt()
@@ -99,6 +123,7 @@ class DriverCursor:
         self.close()
         result = self.connection.ready().sql(sql, parameters or None).start()
         self._result, self.rowcount = result, result.rowcount
+        self.connection.note(sql)
         return self
 
     def executemany(self, sql: str, rows: Sequence[Any]) -> DriverCursor:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import exc
 from sqlalchemy.engine import default, reflection
 
+from ...statements.constraint_names import names_of
 from .. import structure
 from .types import type_of
 
@@ -23,21 +25,24 @@ def _session(connection: Any) -> Cursor:
 class Reflection(default.DefaultDialect):
     """The part of the dialect that looks things up."""
 
+    @reflection.cache
     def has_table(
         self, connection: Any, table_name: str, schema: str | None = None, **kw: Any
     ) -> bool:
         """Whether there is a table or view of that name."""
         return structure.find(_session(connection), table_name, schema) is not None
 
+    @reflection.cache
     def has_schema(self, connection: Any, schema_name: str, **kw: Any) -> bool:
         """Whether there is a schema of that name."""
         return _session(connection)._session.snapshot().has_schema(schema_name)
 
+    @reflection.cache
     def has_sequence(
         self, connection: Any, sequence_name: str, schema: str | None = None, **kw: Any
     ) -> bool:
         """Whether there is a sequence of that name."""
-        names = self.get_sequence_names(connection, schema)
+        names = self.get_sequence_names(connection, schema, **kw)
         return sequence_name.lower() in {name.lower() for name in names}
 
     @reflection.cache
@@ -77,6 +82,7 @@ class Reflection(default.DefaultDialect):
         """None: there are no materialised views."""
         return []
 
+    @reflection.cache
     def get_sequence_names(
         self, connection: Any, schema: str | None = None, **kw: Any
     ) -> list[str]:
@@ -152,11 +158,12 @@ class Reflection(default.DefaultDialect):
         found: list[dict[str, Any]] = []
         for key in self._constraints(connection, table_name, schema, "foreign_key"):
             assert key.referred is not None, "a foreign key refers to something"
-            referred_schema, table, columns = key.referred
+            there, table, columns = key.referred
+            unsaid = there == structure.TEMPORARY_SCHEMA or (not schema and there == "main")
             found.append({
                 "name": key.name,
                 "constrained_columns": list(key.columns),
-                "referred_schema": referred_schema if schema or referred_schema != "main" else None,
+                "referred_schema": None if unsaid else there,
                 "referred_table": table,
                 "referred_columns": list(columns),
                 "options": {},
@@ -168,14 +175,16 @@ class Reflection(default.DefaultDialect):
         self, connection: Any, table_name: str, schema: str | None = None, **kw: Any
     ) -> Any:
         """The indexes."""
-        return [
-            {
-                "name": index.name,
-                "column_names": list(index.columns),
-                "unique": index.kind == "unique_index",
-            }
-            for index in self._constraints(connection, table_name, schema, "index", "unique_index")
-        ]
+        found: list[dict[str, Any]] = []
+        for index in self._constraints(connection, table_name, schema, "index", "unique_index"):
+            described: dict[str, Any] = {"name": index.name, "column_names": list(index.columns)}
+            described["unique"] = index.kind == "unique_index"
+            described["dialect_options"] = {}
+            if index.parts:
+                described["column_names"] = [p if p in index.columns else None for p in index.parts]
+                described["expressions"] = list(index.parts)
+            found.append(described)
+        return found
 
     @reflection.cache
     def get_table_comment(
@@ -196,7 +205,13 @@ class Reflection(default.DefaultDialect):
     ) -> list[Constraint]:
         relation = self._relation(connection, name, schema)
         found = structure.constraints(_session(connection), relation)
-        return [constraint for constraint in found if constraint.kind in kinds]
+        if relation.is_temporary:
+            written = connection.connection.driver_connection.temporary.get(name.lower(), [])
+            keys = ((c.kind, () if c.kind == "check" else c.columns) for c in found)
+            names = names_of(keys, written)
+            found = [replace(c, name=n or c.name) for c, n in zip(found, names, strict=True)]
+        # The order is no one's choice: names make it one that can be relied on.
+        return sorted((c for c in found if c.kind in kinds), key=lambda c: c.name)
 
     def _names(self, connection: Any, kind: str, schema: str) -> list[str]:
         return [

@@ -68,6 +68,23 @@ class PagelakeFloat(sqltypes.Float[Any]):
         return None
 
 
+class PagelakeInterval(INTERVAL):
+    """INTERVAL; literals are written as DuckDB reads them."""
+
+    @classmethod
+    def adapt_emulated_to_native(  # type: ignore[override]
+        cls, impl: Any, **kw: Any
+    ) -> PagelakeInterval:
+        """The type for SQLAlchemy's generic one."""
+        return cls(precision=impl.second_precision)
+
+    def literal_processor(self, dialect: Dialect) -> Callable[[Any], str] | None:
+        """Write a timedelta in whole units, none of which rounds."""
+        return lambda value: (
+            f"INTERVAL '{value.days} days {value.seconds} seconds {value.microseconds} us'"
+        )
+
+
 class PagelakeJSON(sqltypes.JSON):
     """JSON; values travel as text."""
 
@@ -105,7 +122,8 @@ class PagelakeJSONPath(_JSONPathText, sqltypes.JSON.JSONPathType):  # type: igno
 COLSPECS: dict[type[Any], type[Any]] = {
     sqltypes.Numeric: PagelakeNumeric,
     sqltypes.Float: PagelakeFloat,
-    sqltypes.Interval: INTERVAL,
+    sqltypes.Interval: PagelakeInterval,
+    INTERVAL: PagelakeInterval,
     sqltypes.JSON: PagelakeJSON,
     sqltypes.JSON.JSONIndexType: PagelakeJSONIndex,
     sqltypes.JSON.JSONPathType: PagelakeJSONPath,

@@ -144,3 +144,23 @@ def test_closing_cancels_what_runs_and_closes_everything(tmp_path: Path) -> None
     assert db._database.store.executor._shutdown
     with pytest.raises(pagelake.Error):
         reader()
+
+
+def test_updates_that_keep_the_keys_go_with_inserts_of_others(db: pagelake.Connection) -> None:
+    db.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER)")
+    db.execute("INSERT INTO t VALUES (1, 0), (2, 0)")
+    with reopened(db) as other:
+        for connection in (db, other):
+            connection.execute("BEGIN")
+        db.execute("INSERT INTO t VALUES (3, 0)")
+        other.execute("UPDATE t SET n = 1 WHERE id = 1")
+        other.execute("COMMIT")
+        db.execute("COMMIT")
+        for connection in (db, other):
+            connection.execute("BEGIN")
+        db.execute("INSERT INTO t VALUES (4, 0)")
+        other.execute("UPDATE t SET id = 4 WHERE id = 2")
+        other.execute("COMMIT")
+        with pytest.raises(pagelake.errors.Conflict):
+            db.execute("COMMIT")
+        assert db.execute("SELECT id, n FROM t ORDER BY id").fetchall() == [(1, 1), (3, 0), (4, 0)]

@@ -144,3 +144,18 @@ def test_a_damaged_page_in_a_stream_is_corrupt(
                 read()
             assert "Traceback" not in str(caught.value)
         assert db.execute("SELECT 1").fetchall() == [(1,)]
+
+
+@pytest.mark.parametrize("where", ["scan", "estimated_rows"])
+def test_an_error_of_a_system_relation_keeps_its_class(
+    where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise pagelake.FormatTooNew("a later version of Pagelake wrote it")
+
+    with pagelake.connect() as db:
+        db.execute("CREATE TABLE t (a INTEGER)")
+        relation = db._session.database.system["snapshots"]
+        monkeypatch.setattr(type(relation), where, fail)
+        with pytest.raises(pagelake.FormatTooNew, match="later version"):
+            db.execute("SELECT * FROM pagelake.snapshots AS s JOIN t ON t.a = s.version").fetchall()

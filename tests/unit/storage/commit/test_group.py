@@ -7,7 +7,7 @@ import pytest
 
 from pagelake.errors import Conflict
 from pagelake.storage.commit.committer import _Request
-from pagelake.storage.conflict import Footprint
+from pagelake.storage.conflict import Footprint, Kind
 from pagelake.storage.devices.memory_device import MemoryDevice
 from pagelake.storage.effects import CreateSchema, CreateTable, Delete, DeleteVector, DropTable
 from pagelake.storage.environment import Environment
@@ -30,7 +30,7 @@ def store() -> Store:
 def together(store: Store, *transactions: object) -> list[_Request]:
     """Commit transactions in one batch."""
     requests = [
-        _Request(t, Footprint.of(t.effects, t.reads or ()))  # type: ignore[attr-defined,arg-type]
+        _Request(t, Footprint.of(t.effects, {(table, Kind.READ) for table in t.reads or ()}))  # type: ignore[attr-defined,arg-type]
         for t in transactions
     ]
     store._committer._commit_batch(requests)

@@ -1,0 +1,1 @@
+"""The result cache: answers of immutable statements, given again."""
