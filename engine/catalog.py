@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 SYSTEM_SCHEMA = "pagelake"
 DEFAULT_SCHEMA = "main"
 """Where a bare name is looked for that the current schema does not have."""
-_RESERVED = {SYSTEM_SCHEMA, "catalog", "information_schema", "pg_catalog"}
+RESERVED_SCHEMAS = {
+    SYSTEM_SCHEMA, "catalog", "catalog_data", "information_schema", "pg_catalog"
+}  # fmt: skip
+"""Schemas in which only the system makes something."""
 
 CHANGE_COLUMNS = (
     RelationColumn("change_type", "VARCHAR"),
@@ -39,7 +42,7 @@ def require_changeable(schema: str) -> None:
         Denied: The schema is reserved.
         InvalidRequest: It stands for a version.
     """
-    if schema.lower() in _RESERVED:
+    if schema.lower() in RESERVED_SCHEMAS:
         raise Denied(f'the schema "{schema}" is reserved for the system')
     if read_at_schema(schema) is not None:
         raise InvalidRequest(

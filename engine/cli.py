@@ -7,6 +7,7 @@
     pagelake check STORE        is everything as it was written?
     pagelake backup STORE DEST
     pagelake devices …          a store over several directories
+    pagelake scan DIR STORE     a directory tree into a catalog
     pagelake tpch …
 
 Nothing here imports the engine before a store is opened, so that help comes at once.
@@ -27,7 +28,7 @@ import click
 
 from .. import __version__, connect
 from ..errors import Interrupted, InvalidRequest
-from .cli_errors import discard_output, report, status_of
+from .commands.errors import discard_output, report, status_of
 from .output.format import (
     BINARY_FORMATS,
     FILE_FORMATS,
@@ -53,12 +54,12 @@ class _StoreGroup(click.Group):
     # Name -> (module, attribute, help line): the module is not imported to list the command.
     mounted: ClassVar[dict[str, tuple[str, str, str]]] = {
         "backup": (
-            "pagelake.engine.cli_backup",
+            "pagelake.engine.commands.backup",
             "backup",
             "Copy a store, in use or not, into another directory; again only what is new.",
         ),
         "check": (
-            "pagelake.engine.cli_check",
+            "pagelake.engine.commands.check",
             "check",
             "Verify everything in a store, and repair what can be repaired.",
         ),
@@ -66,6 +67,11 @@ class _StoreGroup(click.Group):
             "pagelake.engine.devices.cli",
             "devices",
             "Create, look after and rebuild a store over several devices.",
+        ),
+        "scan": (
+            "pagelake.engine.catalog_scan.cli",
+            "scan",
+            "Scan a directory tree into a catalog: one row a file.",
         ),
         "tpch": (
             "pagelake.tpch.cli",
@@ -460,7 +466,7 @@ def load(store: str, table: str, files: tuple[Path, ...], quiet: bool) -> None:
       pagelake load demo.lake orders orders.parquet
       pagelake load demo.lake sales.events 2024-*.csv
     """  # noqa: D301
-    from .cli_load import load_files
+    from .commands.load import load_files
 
     with connect(store) as con:
         load_files(con, table, list(files), quiet=quiet)
@@ -485,7 +491,7 @@ def info(store: str, format_name: str) -> None:
       pagelake info demo.lake
       pagelake info demo.lake --format json
     """  # noqa: D301
-    from .cli_info import show_info
+    from .commands.info import show_info
 
     with connect(store, read_only=True) as con:
         show_info(con, as_json=format_name == "json")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
+
+import duckdb
 
 from ..errors import Timeout
 
@@ -14,8 +16,15 @@ if TYPE_CHECKING:
     from .settings import Settings
 
 
+class Interruptible(Protocol):
+    """Something that runs and can be stopped: a kernel cursor, or what works beside the kernel."""
+
+    def interrupt(self) -> None:
+        """Ask it to stop."""
+
+
 class Guard:
-    """Knows which kernel cursors of a session are busy.
+    """Knows what of a session is busy, kernel cursors above all.
 
     Args:
         settings: For ``statement_timeout``.
@@ -34,10 +43,10 @@ class Guard:
         self.last: Cursor | None = None
         self.reads: tuple[Route, LogicalPlan] | None = None
         self._settings = settings
-        self._busy: dict[int, Cursor] = {}
+        self._busy: dict[int, Interruptible] = {}
         self._lock = threading.Condition()
 
-    def watch(self, cursor: Cursor) -> Watch:
+    def watch(self, cursor: Interruptible) -> Watch:
         """A context in which the cursor can be cancelled and timed out."""
         return Watch(self, cursor, self._settings.seconds("statement_timeout"))
 
@@ -58,7 +67,7 @@ class Watch:
 
     __slots__ = ("_cursor", "_guard", "_over", "_seconds", "_timer", "timed_out")
 
-    def __init__(self, guard: Guard, cursor: Cursor, seconds: float) -> None:
+    def __init__(self, guard: Guard, cursor: Interruptible, seconds: float) -> None:
         self._guard = guard
         self._cursor = cursor
         self._seconds = seconds
@@ -76,7 +85,7 @@ class Watch:
     def __enter__(self) -> Watch:
         with self._guard._lock:
             self._guard._busy[id(self._cursor)] = self._cursor
-            if self._guard.is_observed:
+            if self._guard.is_observed and isinstance(self._cursor, duckdb.DuckDBPyConnection):
                 self._guard.last = self._cursor
         if self._seconds > 0:
             self._timer = threading.Timer(self._seconds, self._expire)

@@ -31,9 +31,12 @@ from ..errors import (
     Unsupported,
 )
 from ..sql.names import close_matches
+from ..sql.tokens import split
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+
+    from .session import Session
 
 _LINE = re.compile(r"\n+LINE (\d+): (.*)\n( *)\^", re.DOTALL)
 _INTERNAL = re.compile(r'"?\b(?:route|delta|hot|scratch)_[0-9a-f]{16}"?\.')
@@ -293,3 +296,23 @@ def translate(
         if isinstance(error, kind):
             return make(_with_place(text, sql, line, column, excerpt))
     return InvalidRequest(_with_place(text, sql, line, column, excerpt))
+
+
+def statements_of(session: Session, script: str) -> list[str]:
+    """Split a script into statements.
+
+    Raises:
+        ParseError: A quote or comment is not closed, or it is no text at all.
+    """
+    try:
+        script.encode()
+    except UnicodeEncodeError as error:
+        raise ParseError(f"not a text: {error.reason} at offset {error.start}") from error
+    try:
+        return split(script)
+    except ParseError:
+        try:
+            session.database.kernel.parse(script)
+        except duckdb.Error as error:
+            raise session.translate(error, script) from error  # it knows the place better
+        raise

@@ -26,6 +26,7 @@ from ..storage.row_group import stored_schema
 from .caller_scope import find_object, names_in_scope
 from .kernel_errors import is_hot_damage, located
 from .keys.point_query import compile_point_query
+from .leaves.transaction_time import asks_time, start_clock, stop_clock
 from .native.about_queries import is_about_query
 from .native.decision import as_native
 from .plan_cache import Plan
@@ -33,11 +34,12 @@ from .result import Execution, Result, Timing
 from .result_cache.serving import recall
 from .statements.fast_insert import compile_insert
 from .time_travel import Spliced, splice
-from .transaction_time import asks_time, start_clock, stop_clock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import FrameType
+
+    import pyarrow as pa
 
     from ..sql.tokens import Name
     from ..storage.snapshot import Snapshot
@@ -49,6 +51,10 @@ if TYPE_CHECKING:
 
 _FILE = re.compile(r"[/*?]|\.(parquet|csv|tsv|json|jsonl|ndjson|gz|zst|txt)$", re.IGNORECASE)
 _SEED = re.compile(r"\bsetseed\s*\(", re.IGNORECASE)
+_ITS_DATABASE = re.compile(
+    r"\bpg_catalog\s*\.\s*(?=current_(database|catalog)\s*\()", re.IGNORECASE
+)
+"""Qualified, these would tell the name of a route."""
 _KERNEL_NAMES = re.compile(r"^(duckdb_|pragma_|sqlite_|pg_)", re.IGNORECASE)
 _KERNEL_SCHEMAS = {"information_schema", "pg_catalog"}
 _OWN_SYNTAX = re.compile(
@@ -57,9 +63,7 @@ _OWN_SYNTAX = re.compile(
     r"|^\s*CREATE\b.*\b(CLONE|CLUSTER\s+BY)\b|^\s*ALTER\b.*\bCLUSTER\s+BY\b",
     re.IGNORECASE | re.DOTALL,
 )
-_VIEW = re.compile(
-    r"^\s*CREATE\s+(OR\s+REPLACE\s+)?((SECURE|RECURSIVE)\s+)*VIEW\b", re.IGNORECASE
-)
+_VIEW = re.compile(r"^\s*CREATE\s+(OR\s+REPLACE\s+)?((SECURE|RECURSIVE)\s+)*VIEW\b", re.IGNORECASE)
 
 
 def make_plan(session: Session, text: str, snapshot: Snapshot | None = None) -> Plan:
@@ -76,7 +80,7 @@ def make_plan(session: Session, text: str, snapshot: Snapshot | None = None) -> 
     """
     snapshot = snapshot or session.snapshot()
     catalog = session.catalog(snapshot)
-    sql, lasting = _for_kernel(session, nested_schemas(session, snapshot).flattened(text), catalog)
+    sql, lasting = _for_kernel(session, text, catalog)
     sql, changing = _classified(session, sql)
     statement = as_native(session, changing, sql, snapshot)
     if isinstance(statement, st.Query):
@@ -137,12 +141,15 @@ def _for_kernel(session: Session, text: str, catalog: SessionCatalog) -> tuple[s
     Raises:
         ParseError: The text is not SQL.
     """
+    nested = nested_schemas(session, catalog.snapshot)
     if _OWN_SYNTAX.match(text):
+        text = nested.flattened(text)
         reads = isinstance(classify(text), st.Query | st.CreateTable)
         spliced = splice(session, text, catalog) if reads else Spliced(text)
         sql = without_database(spliced.sql, session.database.name, catalog)
         return sql, spliced.lasting
     _check_syntax(session, without_versions(text))
+    text = nested.flattened(text)
     spliced = splice(session, text, catalog)
     # A view keeps its references to versions, and its tags mean what they mean when it is read.
     kept = text if _VIEW.match(text) else spliced.sql
@@ -269,6 +276,7 @@ class OpenRoute:
         "_names",
         "_pinned",
         "_primary",
+        "_reader",
         "_registered",
         "_route",
         "_session",
@@ -284,6 +292,7 @@ class OpenRoute:
         self._kind = (session.schema, session.kernel_settings)
         self._names: list[str] = []
         self._primary = primary
+        self._reader: pa.RecordBatchReader | None = None
         self._clock_stands = False
         if not primary:
             self.cursor, self._registered = route.cursor(self._kind)
@@ -319,12 +328,19 @@ class OpenRoute:
         self._registered.discard(name)
         self.register(name, source)
 
+    def hold(self, reader: pa.RecordBatchReader) -> pa.RecordBatchReader:
+        """Take note of a stream of the cursor's, to be ended with it."""
+        self._reader = reader
+        return reader
+
     def close(self, *, drained: bool) -> None:
         """Give cursor and route back."""
         cursor = self.cursor
         try:
             if self._primary:
                 if not drained:
+                    if self._reader is not None:
+                        self._reader.close()  # whoever failed over it may hold it still
                     with suppress(duckdb.Error):
                         cursor.abort()
                 for name in (*self._names, *self._registered):
@@ -555,6 +571,7 @@ def from_table(session: Session, content: object, sql: str = "SELECT * FROM rows
 
 def without_database(sql: str, database: str, catalog: SessionCatalog) -> str:
     """Take the store's own name out of three-part names; the kernel knows it by another."""
+    sql = _ITS_DATABASE.sub("", sql)
     if database.lower() not in sql.lower():
         return sql
     tokens = tokenize(sql)

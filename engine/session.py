@@ -27,13 +27,13 @@ from ..errors import (
 )
 from ..sql import statement as st
 from ..sql.names import close_matches
-from ..sql.tokens import Name, TokenStream, split
+from ..sql.tokens import Name, TokenStream
 from ..storage.schema_path import joined
 from ..storage.snapshot import OVERLAY_STAMP
 from . import query
 from .catalog import DEFAULT_SCHEMA, SessionCatalog, require_changeable, temporary_relations
 from .guard import Guard
-from .kernel_errors import is_hot_damage, located, translate
+from .kernel_errors import is_hot_damage, located, statements_of, translate
 from .keys import index_statements, point_run
 from .native import at_hand, mirror, objects
 from .native.temporary_undo import TemporaryUndo
@@ -56,7 +56,7 @@ from .statements.change import Change
 from .statements.prepared import USUAL, refuse_parameters
 from .statements.version_parameters import bind_versions
 from .time_travel import splice
-from .transactions import Transactions
+from .transactions import Transactions, ends_transaction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -140,7 +140,7 @@ class Session:
             plan, _ = self._plan(bind_versions(sql, rows[0])[0], timing)  # type: ignore[arg-type]
             if isinstance(plan.statement, st.Insert) and plan.fast_insert is not None:
                 with suppress(_NotPlain):
-                    return self._writing(
+                    return self.writing(
                         "INSERT", lambda t: self._insert_fast(t, plan, rows), blind=plan.blind
                     )
             own = not self.transactions.is_open
@@ -173,7 +173,7 @@ class Session:
         timing = Timing()
         kind = ""
         try:
-            if self.transactions.aborted and not _ends(text):
+            if self.transactions.aborted and not ends_transaction(text):
                 raise TransactionAborted
             if type(parameters) not in USUAL:
                 refuse_parameters(parameters)
@@ -238,7 +238,7 @@ class Session:
         def writing(
             operation: str, run: Callable[[Change], Result | None], *, blind: bool = False
         ) -> Result:
-            return self._writing(
+            return self.writing(
                 operation,
                 lambda t: run(Change(self, t, parameters, frame)) or Result(None),
                 blind=blind,
@@ -246,12 +246,9 @@ class Session:
 
         match statement:
             case _ if attached.is_kernels_own(self, statement):
-                result = self._passthrough(plan.sql, parameters)
+                result = self.pass_through(plan.sql, parameters, frame)
             case st.Native(verb="READ"):
-                self.require_present("rowid")
-                result = self.transactions.look(
-                    lambda t: mirror.run_native(Change(self, t, parameters, frame), statement)
-                )
+                result = mirror.run_reading(self, statement, parameters, frame)
             case st.Native():
                 result = writing(statement.verb, lambda c: mirror.run_native(c, statement))
             case st.Insert():
@@ -264,14 +261,10 @@ class Session:
                 result = writing("COPY", lambda c: copy.copy_from(c, statement))
             case st.CopyTo():
                 result = copy.copy_to(self, statement, parameters, frame)
-            case st.CreateTable(temporary=True, query=asked) if at_hand.is_needed(
-                self, asked, self.snapshot()
-            ):
-                result = writing(
-                    "CREATE TABLE", lambda c: at_hand.create_temporary(c, statement, plan.sql)
-                )
+            case st.CreateTable(temporary=True, query=asked) if at_hand.is_needed(self, asked):
+                result = at_hand.create_temporary(self, statement, plan.sql, frame)
             case st.CreateTable(temporary=True) | st.CreateView(temporary=True) | st.Temporary():
-                result = self._passthrough(plan.sql, parameters)
+                result = self.pass_through(plan.sql, parameters, frame)
                 self.has_kernel_state = True
             case st.CreateTable():
                 result = writing("CREATE TABLE", lambda c: ddl.create_table(c, statement))
@@ -411,7 +404,7 @@ class Session:
 
     # Transactions
 
-    def _writing(
+    def writing(
         self, operation: str, change: Callable[[Transaction], Result], *, blind: bool = False
     ) -> Result:
         """Run a change in the open transaction, or in one of its own that is retried."""
@@ -539,13 +532,15 @@ class Session:
                 self._primary.execute(sql)
         return self._primary
 
-    def _passthrough(self, text: str, parameters: Parameters) -> Result:
+    def pass_through(
+        self, text: str, parameters: Parameters, frame: FrameType | None = None
+    ) -> Result:
         """Run a statement on temporary relations: they are the kernel's own."""
         if self.transactions.explicit:
             if self._temporary_undo is None:
                 self._temporary_undo = TemporaryUndo(self.database.kernel, self.primary())
             self._temporary_undo.keep(text)
-        result = query.run_on_primary(self, text, parameters)
+        result = query.run_on_primary(self, text, parameters, frame=frame)
         self.refresh_temporary()
         return result
 
@@ -572,14 +567,7 @@ class Session:
 
     def statements(self, script: str) -> list[str]:
         """Split a script into statements."""
-        try:
-            return split(script)
-        except ParseError:
-            try:
-                self.database.kernel.parse(script)
-            except duckdb.Error as error:
-                raise self.translate(error, script) from error  # it knows the place better
-            raise
+        return statements_of(self, script)
 
     def check_usable(self) -> None:
         """Raise when the session or its database is closed, or belongs to another process."""
@@ -605,8 +593,3 @@ class Session:
                 self._primary.close()
             if self._past is not None:
                 self.database.store.pins.unpin(self._past.version)
-
-
-def _ends(text: str) -> bool:
-    """Tell whether a statement may run in an aborted transaction."""
-    return TokenStream(text).word() in {"ROLLBACK", "ABORT", "COMMIT", "END"}

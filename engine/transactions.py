@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import Conflict, Denied, InvalidRequest, OutcomeUnknown, UnknownName
 from ..sql.names import close_matches
+from ..sql.tokens import TokenStream
+from .native.catalog_copy import moved_sequences
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from ..sql.statement import TransactionControl
+    from ..storage.effects import CatalogEntry
     from ..storage.snapshot import Snapshot
     from ..storage.transaction import Savepoint, Transaction
     from .database import Database
@@ -181,8 +185,9 @@ class Transactions:
             case "COMMIT":
                 self._commit()
             case "ROLLBACK":
-                self._require("ROLLBACK")
+                moved = moved_sequences(self._require("ROLLBACK").transaction)
                 self.end()
+                self._keep_moved(moved)
             case "SAVEPOINT":
                 mark = self._require("SAVEPOINT").transaction.savepoint()
                 self._savepoints.append((str(control.savepoint).lower(), mark))
@@ -224,6 +229,25 @@ class Transactions:
             self.end()
         self._database.maintenance.wake()
 
+    def _keep_moved(self, moved: Mapping[CatalogEntry, CatalogEntry]) -> None:
+        """Let sequences stand where a transaction that was rolled back has brought them.
+
+        As in DuckDB: a value that was given once, and may have been told somebody, is not given
+        again. Where somebody else moves one at the same time, that is as good.
+        """
+        if not moved or self._database.read_only:
+            return
+        transaction = self._database.store.begin()
+        try:
+            for before, after in moved.items():
+                if transaction.snapshot.entries.get(before.key) == before:
+                    transaction.add("NEXTVAL", after)
+            if transaction.effects:
+                with suppress(Conflict):
+                    _commit(transaction)
+        finally:
+            transaction.rollback()
+
     def end(self) -> None:
         """Roll back what is open, if anything is."""
         opened, self._open = self._open, None
@@ -237,6 +261,11 @@ class Transactions:
         """Note an error: it makes an explicit transaction useless, as in DuckDB."""
         if self._open is not None and self._open.explicit:
             self._open.aborted = True
+
+
+def ends_transaction(text: str) -> bool:
+    """Tell whether a statement may run in an aborted transaction."""
+    return TokenStream(text).word() in {"ROLLBACK", "ABORT", "COMMIT", "END"}
 
 
 def _commit(transaction: Transaction) -> None:

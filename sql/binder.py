@@ -23,6 +23,7 @@ from sqlglot.optimizer.simplify import simplify
 from sqlglot.tokenizer_core import TokenType
 
 from ..errors import UnknownName
+from ..storage.schema_path import SEPARATOR
 from .logical import Leaf, LogicalPlan, Occurrence
 from .predicate import Constant, Predicate
 from .provider import Catalog, Relation, RelationKind
@@ -116,8 +117,8 @@ def _bind_text(sql: str, catalog: Catalog, found: _Found, depth: int) -> None:
     if found.any_word:
         # A relation's name may be a value here, or an argument that a macro hands on as one.
         for token in tokenize(sql):
-            for word in re.findall(r"[\w.]+", str(token.text)):
-                _note_chain(word.split("."), catalog, found, depth)
+            for word in re.findall(rf'[\w."{SEPARATOR}]+', str(token.text)):
+                _note_chain(word.replace('"', "").split("."), catalog, found, depth)
     try:
         if _TOLD.search(sql):
             raise SqlglotError("a subquery that describes")

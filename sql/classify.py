@@ -438,7 +438,8 @@ def _set(stream: TokenStream) -> Statement:
     for scope in ("SESSION", "LOCAL", "GLOBAL"):
         stream.accept(scope)
     name = "timezone" if stream.accept("TIME", "ZONE") else stream.identifier().lower()
-    if not (stream.accept("=") or stream.accept("TO")) and name != "timezone":
+    bare = name in {"timezone", "schema"}
+    if not (stream.accept("=") or stream.accept("TO")) and not bare:
         raise stream.error("expected = or TO")
     value = stream.text_until(";").strip()
     if name == "schema":
@@ -490,9 +491,16 @@ def _describe(stream: TokenStream) -> Statement:
     return Query(stream.sql)
 
 
+_SHORT_PROCEDURES = frozenset({"catalog_scan", "catalog_drop"})
+"""Procedures that may be called without their schema: the kernel has none of these names."""
+
+
 def _call(stream: TokenStream) -> Statement:
     name = stream.name()
-    if name.parts[0].lower() != "pagelake":
+    called = name.dotted.lower()
+    if called in _SHORT_PROCEDURES:
+        called = f"pagelake.{called}"
+    elif name.parts[0].lower() != "pagelake":
         return Query(stream.sql)  # one of the kernel's own
     positional: list[str] = []
     named: list[tuple[str, str]] = []
@@ -507,7 +515,7 @@ def _call(stream: TokenStream) -> Statement:
         else:
             positional.append(text)
     _ended(stream, None)
-    return Call(name.dotted.lower(), tuple(positional), tuple(named))
+    return Call(called, tuple(positional), tuple(named))
 
 
 _READERS = {

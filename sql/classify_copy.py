@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from .statement import Statement
     from .tokens import TokenStream
 
-_FORMATS = frozenset({"csv", "parquet", "json", "arrow"})
-"""Formats that are read in a query, whose rows are stored as those of an INSERT."""
+_KERNEL_FORMATS = frozenset({"geojson", "geojsonl"})
+"""Formats for which no query gives what the kernel's COPY reads."""
 
 
 def read_copy(stream: TokenStream) -> Statement:
@@ -48,10 +48,7 @@ def _is_for_kernel(source: str, options: dict[str, str | None]) -> bool:
         return True
     suffix = Path(source.strip("'")).suffix.lower()
     told = options.get("format") or suffix.removeprefix(".")
-    bare = told.strip("'\"").lower()
-    if "format" in options:
-        return bare not in _FORMATS
-    return bare.startswith("geojson")
+    return told.strip("'\"").lower() in _KERNEL_FORMATS
 
 
 def _file(stream: TokenStream) -> str:

@@ -14,6 +14,7 @@ from .statement import (
     CatalogChange,
     CopyDatabase,
     Deallocate,
+    Describe,
     ExecutePrepared,
     ExportDatabase,
     ImportDatabase,
@@ -153,8 +154,11 @@ def deallocate(stream: TokenStream) -> Statement:
 def pragma(stream: TokenStream) -> Statement:
     """PRAGMA: a query, a setting, or something that the kernel is told."""
     name = stream.identifier().lower()
-    if name == "table_info" and stream.word() == "(":
-        return Query(f"SELECT * FROM pragma_table_info{stream.text_until(';')}")
+    if name in {"table_info", "storage_info"} and stream.word() == "(":
+        return Query(f"SELECT * FROM pragma_{name}{stream.text_until(';')}")
+    if name == "show" and stream.word() == "(":
+        (named,) = arguments(stream)
+        return Describe(type(stream)(named.strip("'")).name(), or_setting=True)
     if name in _SHOWN:
         return Show(_SHOWN[name])
     if name in _QUERY_PRAGMAS:

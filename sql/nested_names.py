@@ -32,7 +32,8 @@ _BY_NAME: Final = {
     "nextval", "currval", "setval", "pragma_table_info", "pragma_show", "query_table", "table_info",
 }  # fmt: skip
 """Functions to which a name is a string."""
-_DOTTED: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*){2,}")
+_PART: Final = re.compile(r'"(?:[^"]|"")+"|[^\W\d]\w*')
+_DOTTED: Final = re.compile(rf"(?:{_PART.pattern})(?:\.(?:{_PART.pattern})){{2,}}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,14 +131,19 @@ class _Text:
             self.edits.append((names[0].start, names[0].end + 1, quote(next(iter(found)))))
 
     def _replace_text(self, function: Token, bracket: Token, argument: Token) -> None:
-        if (
-            argument.token_type is not TokenType.STRING
-            or bracket.text != "("
-            or str(function.text).lower() not in _BY_NAME
-            or not _DOTTED.fullmatch(argument.text)
-        ):
+        called = str(function.text).lower()
+        if argument.token_type is not TokenType.STRING or bracket.text != "(":
             return
-        parts = str(argument.text).split(".")
+        if called == "query":  # its argument is a statement
+            text = literal(self.nested.flattened(argument.text))
+            self.edits.append((argument.start, argument.end + 1, text))
+            return
+        if called not in _BY_NAME or not _DOTTED.fullmatch(argument.text):
+            return
+        parts = [
+            part[1:-1].replace('""', '"') if part[0] == '"' else part
+            for part in _PART.findall(argument.text)
+        ]
         schema, length = self.nested.path(parts[:-1])
         if length == len(parts) - 1:
             named = literal(f"{quote(schema)}.{quote(parts[-1])}")

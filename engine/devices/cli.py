@@ -109,7 +109,7 @@ def status(store: tuple[str, ...], format_name: str) -> int:
 
 
 def _print_status(device: StripedDevice, rows: Sequence[dict[str, object]], lost: int) -> None:
-    from ..cli_info import bytes_text
+    from ..commands.info import bytes_text
     from ..output.terminal import visible
 
     held = device.devices
@@ -169,7 +169,7 @@ def scrub(
       pagelake devices scrub /disk1/lake --dry-run --format json
     """  # noqa: D301
     from ...storage.environment import Environment
-    from ..cli_check import progress_bar
+    from ..commands.check import progress_bar
     from .care import run_scrub
 
     with _opened(store, writable=not dry_run) as device:
@@ -194,7 +194,7 @@ def scrub(
 def _print_report(report: ScrubReport, *, as_json: bool, quiet: bool) -> None:
     from dataclasses import asdict
 
-    from ..cli_info import bytes_text
+    from ..commands.info import bytes_text
     from ..output.terminal import visible
     from ..shell.texts import count_text, duration_text
 
@@ -239,7 +239,7 @@ def rebuild(
       pagelake devices rebuild /disk1/lake --device 3
       pagelake devices rebuild /disk1/lake --device 3 --into /disk9/lake
     """  # noqa: D301
-    from ..cli_check import progress_bar
+    from ..commands.check import progress_bar
     from .care import run_rebuild
 
     target = None if into is None else into.expanduser().absolute()

@@ -11,25 +11,26 @@ from typing import TYPE_CHECKING
 from ...sql import statement as st
 from ...sql.column_types import column_type
 from ...sql.tokens import quote
-from ..query import run_on_primary
+from ..statements.change import Change
 from ..statements.copy import Holder
 from .decision import as_native
 from .mirror import native_answer
 
 if TYPE_CHECKING:
-    from ...storage.snapshot import Snapshot
+    from types import FrameType
+
+    from ...storage.transaction import Transaction
     from ..result import Result
     from ..session import Session
-    from ..statements.change import Change
 
 _ROWS = "rows_at_hand_5f1c0e7a9b3d4c21"
 """Name of the rows: one that no user has."""
 
 
-def is_needed(session: Session, query: str | None, snapshot: Snapshot) -> bool:
+def is_needed(session: Session, query: str | None) -> bool:
     """Tell whether only native copies can answer a query."""
     return query is not None and isinstance(
-        as_native(session, st.Query(query), query, snapshot), st.Native
+        as_native(session, st.Query(query), query, session.snapshot()), st.Native
     )
 
 
@@ -56,19 +57,24 @@ def at_hand(change: Change, query: str) -> tuple[Change, str]:
     return surroundings, f"SELECT {listed} FROM {_ROWS}"
 
 
-def create_temporary(change: Change, statement: st.CreateTable, sql: str) -> Result:
+def create_temporary(
+    session: Session, statement: st.CreateTable, sql: str, frame: FrameType | None
+) -> Result:
     """Run CREATE TEMPORARY TABLE … AS over rows at hand.
 
     Args:
-        change: The statement's surroundings.
+        session: Whose statement it is.
         statement: The statement; its query needs native copies.
         sql: Its text.
+        frame: The caller's frame, to find objects that it names.
     """
     wanted = statement.query or ""
-    surroundings, query = at_hand(change, wanted)
-    head, _, tail = sql.rpartition(wanted)
-    session, created = change.session, f"{head}{query}{tail}"
-    result = run_on_primary(session, created, None, None, surroundings.frame)
-    session.refresh_temporary()
-    session.has_kernel_state = True
-    return result
+
+    def create(transaction: Transaction) -> Result:
+        surroundings, query = at_hand(Change(session, transaction, None, frame), wanted)
+        head, _, tail = sql.rpartition(wanted)
+        result = session.pass_through(f"{head}{query}{tail}", None, surroundings.frame)
+        session.has_kernel_state = True
+        return result
+
+    return session.writing("CREATE TABLE", create)

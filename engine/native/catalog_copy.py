@@ -16,14 +16,16 @@ import duckdb
 
 from ...sql.references import without_versions
 from ...sql.tokens import TokenStream, literal, quote
+from ...storage.effects import CatalogEntry
 from ..statements.constraint_names import INDEX_KINDS
 from ..statements.shadow import render, render_index
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from ...storage.effects import CatalogEntry, View
+    from ...storage.effects import View
     from ...storage.snapshot import Snapshot, TableState
+    from ...storage.transaction import Transaction
     from ..kernel import Cursor
     from ..session import Session
 
@@ -142,14 +144,23 @@ class CatalogCopy:
 
     # Reading back
 
-    def inventory(self) -> dict[tuple[str, str, str], str]:
-        """What is there now: kind, schema and name, to a text that tells changes."""
+    def inventory(self, *, macros: bool = False) -> dict[tuple[str, str, str], str]:
+        """What is there now: kind, schema and name, to a text that tells changes.
+
+        Args:
+            macros: There may be macros that the snapshot does not have. They are looked for only
+                then: the kernel lists all its functions for that.
+        """
+        macros = macros or any(e.kind in _MACROS for e in self.snapshot.entries.values())
         found: dict[tuple[str, str, str], str] = {}
         for kind, sql in _INVENTORY.items():
+            if kind in _MACROS and not macros:
+                continue
             rows = self.cursor.execute(sql.format(database=literal(self.database))).fetchall()
             for schema, name, text in rows:
                 found[kind, schema, name] = str(text)
-        rows = self.cursor.execute(_COMMENTS.format(database=literal(self.database))).fetchall()
+        comments = _COMMENTS + _COMMENTS_ON_MACROS if macros else _COMMENTS
+        rows = self.cursor.execute(comments.format(database=literal(self.database))).fetchall()
         for schema, kind, name, column, text in rows:
             on = f"{quote(name)}.{quote(column)}" if column else quote(name)
             key = ("comment", schema, f"{kind} {on}")
@@ -185,6 +196,7 @@ _INVENTORY = {
 }
 
 
+_MACROS = {"macro", "table_macro"}
 _COMMENTED = (
     ("TABLE", "duckdb_tables", "table_name", "NULL"),
     ("VIEW", "duckdb_views", "view_name", "NULL"),
@@ -197,7 +209,8 @@ _COMMENTS = " UNION ALL ".join(
     f"SELECT schema_name, '{kind}', {name}, {column}, comment FROM {function}() "
     "WHERE database_name = {database} AND comment IS NOT NULL"
     for kind, function, name, column in _COMMENTED
-) + "".join(
+)
+_COMMENTS_ON_MACROS = "".join(
     f" UNION ALL SELECT DISTINCT schema_name, '{kind}', function_name, NULL, comment "
     "FROM duckdb_functions() WHERE database_name = {database} AND comment IS NOT NULL "
     f"AND function_type = '{type_}'"
@@ -306,6 +319,20 @@ def catalog_copy(
     finally:
         cursor.close()
         kernel.detach(database)
+
+
+def moved_sequences(transaction: Transaction) -> dict[CatalogEntry, CatalogEntry]:
+    """Sequences that a transaction has taken values of: as it found them, to as they are now."""
+    now = {e.key: e for e in transaction.effects if isinstance(e, CatalogEntry)}
+    before = transaction.base.entries
+    return {
+        before[key]: entry
+        for key, entry in now.items()
+        if entry.kind == "sequence"
+        and key in before
+        and entry == transaction.snapshot.entries.get(key) != before[key]
+        and _NEXT.sub("", entry.sql) == _NEXT.sub("", before[key].sql)
+    }
 
 
 def tracks_dependencies(session: Session) -> bool:

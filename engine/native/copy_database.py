@@ -6,15 +6,16 @@ import tempfile
 from typing import TYPE_CHECKING
 
 from ...errors import UnknownName, Unsupported
+from ...sql import statement as st
 from ...sql.names import close_matches
 from ...sql.tokens import literal, quote
 from ...storage.schema_path import SEPARATOR
 from ..result import Result
 from ..statements.attached import require_no_transaction
 from .export import full_copy
+from .export import run as export
 
 if TYPE_CHECKING:
-    from ...sql import statement as st
     from ..session import Session
 
 
@@ -39,18 +40,34 @@ def run(session: Session, statement: st.CopyDatabase) -> Result:
     if target in attached and source in attached:
         session.primary().execute(statement.sql)
     elif target in attached:
-        if any(SEPARATOR in schema for schema in session.snapshot().schemas):
-            raise Unsupported(
-                "COPY FROM DATABASE of a store with schemas within schemas is not supported",
-                construct="COPY FROM DATABASE of nested schemas",
-                hint="EXPORT DATABASE, and IMPORT DATABASE there",
-            )
-        what = f"({statement.what})" if statement.what else ""
-        with full_copy(session) as copy, session.guard.watch(copy.cursor):
-            copy.cursor.execute(f"COPY FROM DATABASE {copy.database} TO {quote(target)} {what}")
+        _hand_over(session, target, statement.what)
     else:
         _take_in(session, source, statement.what)
     return Result(None)
+
+
+def _hand_over(session: Session, target: str, what: str) -> None:
+    """Copy the store to an attached database."""
+    if not any(SEPARATOR in schema for schema in session.snapshot().schemas):
+        option = f"({what})" if what else ""
+        with full_copy(session) as copy, session.guard.watch(copy.cursor):
+            copy.cursor.execute(f"COPY FROM DATABASE {copy.database} TO {quote(target)} {option}")
+        return
+    if what:
+        raise Unsupported(
+            f"COPY FROM DATABASE … ({what}) of schemas within schemas is not supported",
+            construct="COPY FROM DATABASE of nested schemas",
+            hint="copy everything",
+        )
+    # A native copy's schemas are flat; what EXPORT DATABASE writes tells of those within others.
+    cursor = session.primary()
+    with tempfile.TemporaryDirectory() as folder:
+        export(session, st.ExportDatabase(literal(folder), ""))
+        try:
+            cursor.execute(f"USE {quote(target)}")
+            cursor.execute(f"IMPORT DATABASE {literal(folder)}")
+        finally:
+            cursor.execute("USE memory")  # where a kernel cursor begins
 
 
 def _take_in(session: Session, source: str, what: str) -> None:

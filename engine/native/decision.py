@@ -31,7 +31,7 @@ def as_native(
         snapshot: What it sees.
     """
     if isinstance(statement, st.Query):
-        if _SEQUENCE.search(sql) or (snapshot.entries and _calls_macro(snapshot, sql)):
+        if _takes_value(snapshot, sql):
             by_row_id = asks_rowid(snapshot, sql) and not _is_column(snapshot, "rowid")
             return st.Native("SELECT", (), sql, all_tables=by_row_id)
         if asks_rowid(snapshot, sql) and not _is_column(snapshot, "rowid"):
@@ -50,7 +50,7 @@ def as_native(
     definition = state.definition
     by_row_id = asks_rowid(snapshot, sql) and definition.column("rowid") is None
     if (
-        _SEQUENCE.search(sql)
+        _takes_value(snapshot, sql)
         or by_row_id
         or any(c.default and _SEQUENCE.search(c.default) for c in definition.columns)
         or (definition.generated and _meets_generated(statement))
@@ -87,8 +87,10 @@ def _is_named(token: Token, name: str) -> bool:
     return str(token.text).lower() == name.lower()
 
 
-def _calls_macro(snapshot: Snapshot, sql: str) -> bool:
-    """Tell whether a text calls a macro that uses a sequence."""
+def _takes_value(snapshot: Snapshot, sql: str) -> bool:
+    """Tell whether a text, or a macro that it calls, uses a sequence."""
+    if _SEQUENCE.search(sql):
+        return True
     using = {
         entry.name.lower()
         for entry in snapshot.entries.values()

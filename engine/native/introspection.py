@@ -30,6 +30,18 @@ _NTH = (
     "ORDER BY constraint_index)"
 )
 """Tells a table's constraints of one kind apart: they are in the order of its definition."""
+_NUMBERED_TYPES = """(
+    SELECT types.* EXCLUDE (nth) REPLACE (coalesce(types.type_oid, built_in.type_oid) AS type_oid)
+    FROM (
+        SELECT *, row_number() OVER (PARTITION BY database_oid, type_name) AS nth
+        FROM system.main.duckdb_types()
+    ) AS types LEFT JOIN (
+        SELECT type_name, type_oid FROM system.main.duckdb_types()
+        WHERE internal AND type_oid IS NOT NULL QUALIFY database_oid = min(database_oid) OVER ()
+    ) AS built_in ON types.type_name = built_in.type_name AND types.nth = 1
+    AND types.database_name NOT IN ('system', 'temp')
+)"""
+"""Types: the kernel numbers those that are built in for the first of its databases only."""
 
 
 def introspect(route: Route, store: str) -> str:
@@ -74,6 +86,8 @@ def introspect(route: Route, store: str) -> str:
                 replaced += f", coalesce({given}, constraint_name) AS constraint_name"
                 source = f"(SELECT *, {_NTH} AS nth FROM {source})"
                 columns, order = "* EXCLUDE (nth)", " ORDER BY constraint_index"
+            if function == "types":
+                source = _NUMBERED_TYPES
             if any(SEPARATOR in schema for schema in snapshot.schemas):
                 replaced += _paths_shown(function, database)
             cursor.execute(
@@ -87,11 +101,12 @@ def introspect(route: Route, store: str) -> str:
             f"named = {literal(store)} AND inside = current_schema() "
             "OR system.main.in_search_path(named, inside)"
         )
-        cursor.execute(
-            f"CREATE MACRO {route.database}.main.pragma_table_info(named) AS TABLE "
-            f"SELECT * FROM system.main.pragma_table_info(concat({literal(quote(database))}, "
-            "'.', named))"
-        )
+        for function in ("pragma_table_info", "pragma_storage_info"):
+            cursor.execute(
+                f"CREATE MACRO {route.database}.main.{function}(named) AS TABLE "
+                f"SELECT * FROM system.main.{function}(concat({literal(quote(database))}, "
+                "'.', named))"
+            )
     except BaseException:
         kernel.detach(database)
         raise

@@ -25,16 +25,25 @@ from ..leaves.table_leaf import row_ids
 from ..query import bind_text, open_route
 from ..result import BATCH_ROWS, Result
 from ..statements.bulk_write import BulkWrite
-from ..statements.change import restored, storage_select, storing, target_table, verify_keys
+from ..statements.change import (
+    Change,
+    restored,
+    storage_select,
+    storing,
+    target_table,
+    verify_keys,
+)
 from ..statements.foreign_keys import ForeignKeys
 from ..statements.key_check import KeyCheck
 from ..statements.modify import Located
 from .catalog_copy import CatalogCopy, catalog_copy, moved_on, standing
+from .decision import uses_sequence
 from .reach import find_reach
 from .row_gaps import BEFORE, PLACE, fill_by_id, require_few_gaps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
+    from types import FrameType
 
     import numpy.typing as npt
 
@@ -42,8 +51,9 @@ if TYPE_CHECKING:
     from ...sql.logical import LogicalPlan
     from ...storage.effects import Column, RowGroup, TableDefinition
     from ...storage.snapshot import TableState
+    from ..kernel import Parameters
     from ..query import OpenRoute
-    from ..statements.change import Change
+    from ..session import Session
     from .reach import Reach
 
 _NEXT_VALUE = "CAST(regexp_extract(sql, 'START (-?[0-9]+) (NO )?CYCLE;?$', 1) AS HUGEINT)"
@@ -73,6 +83,16 @@ def _asks_rows(sql: str) -> bool:
     return any(stream.word(ahead) == "RETURNING" for ahead in range(len(stream.tokens)))
 
 
+def run_reading(
+    session: Session, statement: st.Native, parameters: Parameters, frame: FrameType | None
+) -> Result:
+    """Run a statement on native copies that changes nothing, where changes are refused, too."""
+    session.require_present("rowid")
+    return session.transactions.look(
+        lambda transaction: run_native(Change(session, transaction, parameters, frame), statement)
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What a statement on native copies gave.
@@ -100,10 +120,8 @@ def native_answer(change: Change, statement: st.Native) -> Answer:
     if statement.all_tables:
         now = [relation for relation in logical.relations if relation.version is None]
         copied |= {r.key for r in now if r.kind is RelationKind.TABLE}
-        # A view may itself ask for row ids: the copies have them, the route has not.
         views = {r.name.lower() for r in now if r.kind is RelationKind.VIEW}
-        kept = (v for v in logical.views if v.version is not None or v.name.lower() not in views)
-        logical = replace(logical, views=tuple(kept))
+    logical = _without_copied(logical, views)
     opened = open_route(session, logical, change.frame, snapshot)
     drained = False
     try:
@@ -120,6 +138,24 @@ def native_answer(change: Change, statement: st.Native) -> Answer:
     finally:
         opened.close(drained=drained)
     return answer
+
+
+def _without_copied(logical: LogicalPlan, views: Collection[str]) -> LogicalPlan:
+    """A plan without what is in the copy alone, because the route lacks what it needs.
+
+    That is views, which may ask for row ids, and macros that take values of sequences.
+    """
+    kept = (
+        made
+        for made in logical.views
+        if made.version is not None
+        or not (
+            made.name.lower() in views
+            if made.kind is RelationKind.VIEW
+            else made.kind is RelationKind.ENTRY and uses_sequence(made.sql)
+        )
+    )
+    return replace(logical, views=tuple(kept))
 
 
 def alter_rows(

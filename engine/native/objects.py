@@ -14,6 +14,7 @@ import duckdb
 from ...errors import Unsupported
 from ...sql.tokens import TokenStream, literal, quote
 from ...storage.effects import (
+    AttachKeyRuns,
     CatalogEntry,
     CreateSchema,
     DropEntry,
@@ -53,7 +54,8 @@ def change_catalog(change: Change, statement: st.CatalogChange) -> None:
     sql = without_store(statement.sql, session.database.name, snapshot)
     words = _words(sql)
     with catalog_copy(session, snapshot, session.schema, words) as copy:
-        before = copy.inventory()
+        macros = statement.kind == "MACRO"
+        before = copy.inventory(macros=macros)
         if statement.kind == "TYPE":
             sql = _with_labels(change, sql)
         try:
@@ -62,14 +64,14 @@ def change_catalog(change: Change, statement: st.CatalogChange) -> None:
             if statement.verb == "CREATE" or not session.has_kernel_state:
                 raise
             session.primary().execute(sql)  # one of the session's own temporary ones
-        effects = differences(copy, before, copy.inventory(), statement)
+        effects = differences(copy, before, copy.inventory(macros=macros), statement)
     if statement.verb == "ALTER" and statement.kind == "SEQUENCE":
         effects += _ownership(change, sql)
     if effects:
         transaction.add(f"{statement.verb} {statement.kind}", *effects)
 
 
-def _ownership(change: Change, sql: str) -> list[CatalogEntry]:
+def _ownership(change: Change, sql: str) -> list[Effect]:
     """What ALTER SEQUENCE … OWNED BY … says, once the kernel has found no fault in it."""
     snapshot, schema = change.transaction.snapshot, change.session.schema
     stream = TokenStream(sql)
@@ -88,7 +90,9 @@ def _ownership(change: Change, sql: str) -> list[CatalogEntry]:
         state, folded = snapshot.table(place, name.last), (place.lower(), name.last.lower())
         if state is not None:
             change.transaction.rely_on(state.definition.id)
-            return [CatalogEntry(OWNER, owned.schema, owned.name, state.definition.id)]
+            told = CatalogEntry(OWNER, owned.schema, owned.name, state.definition.id)
+            # No runs at all: it tells whoever drops the table meanwhile, and nobody else.
+            return [told, AttachKeyRuns(state.definition.id, ())]
         if snapshot.view(place, name.last) or ("sequence", *folded) in snapshot.entries:
             owner = f"{quote(place)}.{quote(name.last)}"
             return [CatalogEntry(OWNER, owned.schema, owned.name, owner)]

@@ -21,8 +21,8 @@ PART_OF_BUDGET = 4
 """A result may take one in so many bytes of the budget: a larger one would drive out too many."""
 ENTRY_BYTES = 2048
 """What is counted for an entry besides its rows: its key, and Python's own objects around it."""
-OVERSIZED_MAX = 1024
-"""Statements remembered for a result that is too large, so that it is not collected again."""
+UNFIT_MAX = 1024
+"""Keys remembered for a result that cannot be kept, so that it is not noted again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class ResultCache:
         self.bytes_max = bytes_max
         self.epoch = 0
         self._entries: OrderedDict[Hashable, Entry] = OrderedDict()
-        self._oversized: OrderedDict[Hashable, None] = OrderedDict()
+        self._unfit: OrderedDict[Hashable, None] = OrderedDict()
         self._bytes = 0
         self._hits = self._misses = self._stored = self._evicted = 0
         self._lock = threading.Lock()
@@ -94,7 +94,7 @@ class ResultCache:
             epoch: What ``epoch`` was when its statement was planned.
         """
         if entry.bytes > self.entry_bytes_max:
-            self.note_oversized(key)
+            self.note_unfit(key)
             return
         with self._lock:
             if epoch != self.epoch or entry.bytes > self.entry_bytes_max or key in self._entries:
@@ -105,16 +105,16 @@ class ResultCache:
             self._stored += 1
             self._shrink()
 
-    def note_oversized(self, key: Hashable) -> None:
-        """Remember that the result of a key is too large."""
+    def note_unfit(self, key: Hashable) -> None:
+        """Remember that the result of a key is not one to keep."""
         with self._lock:
-            self._oversized[key] = None
-            while len(self._oversized) > OVERSIZED_MAX:
-                self._oversized.popitem(last=False)
+            self._unfit[key] = None
+            while len(self._unfit) > UNFIT_MAX:
+                self._unfit.popitem(last=False)
 
-    def is_oversized(self, key: Hashable) -> bool:
-        """Tell whether the result of a key is known to be too large."""
-        return key in self._oversized
+    def is_unfit(self, key: Hashable) -> bool:
+        """Tell whether the result of a key is known not to be one to keep."""
+        return key in self._unfit
 
     def resize(self, bytes_max: int) -> None:
         """Change the budget, and free what is beyond it."""
@@ -122,7 +122,7 @@ class ResultCache:
             if bytes_max == self.bytes_max:
                 return
             self.bytes_max = bytes_max
-            self._oversized.clear()
+            self._unfit.clear()
             for key in [k for k, e in self._entries.items() if e.bytes > self.entry_bytes_max]:
                 self._drop(key)
             self._shrink()
@@ -132,7 +132,7 @@ class ResultCache:
         with self._lock:
             self.epoch += 1
             self._entries.clear()
-            self._oversized.clear()
+            self._unfit.clear()
             self._bytes = 0
 
     def rows(self) -> list[dict[str, object]]:

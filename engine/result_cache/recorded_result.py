@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from .serving import Recording
 
 _T = TypeVar("_T")
+_PATIENCE_S = 0.05
+"""How long an interrupt is given before it is sent again."""
 ROWS_AT_ONCE = 16_384
 """Rows of a batch where Python's values are wanted: few, so that the first ones come soon."""
 
@@ -45,11 +47,13 @@ class RecordedResult(Result):
         self._is_fetched = False
         self._is_given = False
         self._source: Any = None
+        self._schema: pa.Schema | None = None
         self._tape: list[pa.RecordBatch] | None = None
         self._tape_bytes = 0
         self._unread: deque[pa.RecordBatch] = deque()
         self._current: pa.RecordBatch | None = None
         self._values: deque[tuple[Any, ...]] = deque()
+        self._is_over = False
 
     def _records(self) -> Recording | None:
         """Where rows go; None where Arrow does not carry them without loss."""
@@ -61,7 +65,7 @@ class RecordedResult(Result):
         self._describe()
         self._restoring = restoring_query(self._columns or [], self._types or [])
         if self._restoring is None:
-            recording.refuse("it has columns of types that are not kept")
+            recording.refuse()
             self._recording = None
         return self._recording
 
@@ -75,7 +79,8 @@ class RecordedResult(Result):
             return self._remaining_as_table()
         if self._execution is None:
             return pa.table({})
-        rows = super().arrow()
+        interrupt = self._execution.cursor.interrupt
+        rows: pa.Table = self._whole(lambda kernel: interruptible(kernel.to_arrow_table, interrupt))
         self._keep(rows)
         return rows
 
@@ -131,8 +136,6 @@ class RecordedResult(Result):
         rows = self._take_ahead(len(self._ahead))
         if self._execution is not None and not self._is_fetched:
             return self._python(self.arrow())
-        rows += self._values
-        self._values.clear()
         left = self._left()
         return rows if left is None else rows + self._python(left)
 
@@ -149,7 +152,9 @@ class RecordedResult(Result):
             self._current = self._unread.popleft()
             self._values.extend(self._python(pa.Table.from_batches([self._current])))
         self._is_given = True
-        return [self._values.popleft() for _ in range(min(size, len(self._values)))]
+        rows = [self._values.popleft() for _ in range(min(size, len(self._values)))]
+        self._is_over |= len(rows) < size
+        return rows
 
     def _read_on(self) -> None:
         """Read the next batch, or find that there is none."""
@@ -160,13 +165,10 @@ class RecordedResult(Result):
             self._note_batch(batch)
             self._unread.append(batch)
             return
-        schema, self._source = self._source.schema, None
-        if not self._unread and self._current is None:
-            # An empty result has columns too.
-            self._unread.append(pa.RecordBatch.from_pylist([], schema))
+        self._schema, self._source = self._source.schema, None
         self.drained = True
         super().close()
-        self._keep_tape(schema)
+        self._keep_tape(self._schema)
 
     def _next_batch(self) -> pa.RecordBatch | None:
         if self._source is None or self._relation is None:  # the first time, or once more
@@ -188,16 +190,19 @@ class RecordedResult(Result):
             raise
 
     def _left(self) -> pa.Table | None:
-        """The rows that were not given out, as Arrow; None where the last one was."""
+        """The rows that were not given out, as Arrow; None once the end was met."""
         while self._execution is not None:
             self._read_on()
+        if self._is_over or self._schema is None:
+            return None
+        self._is_over = True
         left = list(self._unread)
         self._unread.clear()
         if self._current is not None and self._values:
             left.insert(0, self._current.slice(self._current.num_rows - len(self._values)))
         self._values.clear()
         self._current = None
-        return pa.Table.from_batches(left) if left else None
+        return pa.Table.from_batches(left, self._schema)
 
     def _python(self, rows: pa.Table) -> list[tuple[Any, ...]]:
         values = python_rows(rows, self._types or [])
@@ -216,7 +221,7 @@ class RecordedResult(Result):
         self._tape.append(batch)
         if self._tape_bytes > self._recording.bytes_max:
             self._tape = None
-            self._recording.note_oversized()
+            self._recording.refuse()
 
     def _keep_tape(self, schema: pa.Schema) -> None:
         tape, self._tape = self._tape, None
@@ -231,14 +236,14 @@ class RecordedResult(Result):
         """Give the statement's resources back. Closing twice is allowed."""
         self._unread.clear()
         self._values.clear()
-        self._current = self._source = None
+        self._current, self._source, self._is_over = None, None, True
         if error is not None or not self.drained:
             self._tape = None
         super().close(error)
 
 
 def interruptible(read: Callable[[], _T], interrupt: Callable[[], None]) -> _T:
-    """Wait for something in a way that Ctrl-C ends, which a stream of batches does not notice.
+    """Wait for something in a way that Ctrl-C ends, which the kernel notices late or never.
 
     Args:
         read: What is waited for.
@@ -258,12 +263,15 @@ def interruptible(read: Callable[[], _T], interrupt: Callable[[], None]) -> _T:
         finally:
             done.set()
 
-    threading.Thread(target=run, daemon=True).start()
+    thread = threading.Thread(target=run, daemon=True)
     try:
+        thread.start()
         done.wait()
     except BaseException:
         interrupt()
-        done.wait()  # nobody else may use the cursor before
+        # Nobody else may use the cursor before, and the first interrupt may have come too soon.
+        while not done.wait(_PATIENCE_S) and thread.ident is not None:
+            interrupt()
         raise
     if failure:
         raise failure[0]

@@ -15,7 +15,7 @@ from .identity import (
     parameters_identity,
     state_identity,
 )
-from .immutability import Verdict, judge
+from .immutability import judge
 from .recorded_result import RecordedResult
 from .rows import Restorer
 from .stored_result import StoredResult
@@ -67,13 +67,12 @@ class Recording:
         entry = Entry(rows, tuple(columns), tuple(types), restoring, size)
         self.cache.put(self.key, entry, self.epoch)
 
-    def note_oversized(self) -> None:
-        """Remember that the result is too large to be kept."""
-        self.cache.note_oversized(self.key)
+    def refuse(self) -> None:
+        """Remember that the result is not one to keep: too large, or of types that are not kept.
 
-    def refuse(self, reason: str) -> None:
-        """Remember that results of the statement are never kept."""
-        self.plan.verdict = Verdict(reason)
+        The statement may have others: the types of its columns may be those of its parameters.
+        """
+        self.cache.note_unfit(self.key)
 
 
 def recall(
@@ -121,7 +120,7 @@ def recall(
         result.timing = timing
         session.database.log.end(log, entry.rows.num_rows, None)
         return result
-    if cache.is_oversized(key):
+    if cache.is_unfit(key):
         return None
     kept: Parameters = copied(parameters)  # type: ignore[assignment]
     restorer = Restorer(session)
@@ -145,9 +144,9 @@ def explained(
         else:
             if cache.contains(key):
                 return ("result cache: the answer is there",)
-            if not cache.is_oversized(key):
+            if not cache.is_unfit(key):
                 return ("result cache: the answer is kept once it is read",)
-            reason = "it is too large"
+            reason = "it is too large or of types that are not kept"
     return (f"result cache: the answer is not kept, {reason}",)
 
 

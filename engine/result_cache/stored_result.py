@@ -48,7 +48,7 @@ class StoredResult(Result):
         entry = self._entry
         if entry is None:
             return ahead
-        return ahead + self.fetchmany(entry.rows.num_rows - self._at)
+        return ahead + self.fetchmany(entry.rows.num_rows - self._at + 1)
 
     def fetchmany(self, size: int = 1) -> list[tuple[object, ...]]:
         """Up to ``size`` further rows."""
@@ -68,6 +68,8 @@ class StoredResult(Result):
             whole = size >= entry.rows.num_rows - self._at
             rows = self._streamed.fetchall() if whole else self._streamed.fetchmany(size)
         self._at += len(rows)
+        if len(rows) < size:
+            self.close()
         return rows
 
     def arrow(self) -> pa.Table:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import Error, Interrupted, LimitExceeded
-from ..cli_errors import report_cancelled
+from ..commands.errors import report_cancelled
 from .scanner import script_items
 from .watched import run_watched
 

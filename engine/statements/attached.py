@@ -53,6 +53,11 @@ def is_outside(session: Session, name: Name) -> bool:
     return len(name.parts) > 2 or not session.snapshot().has_schema(first)
 
 
+def _is_schema_outside(session: Session, name: Name) -> bool:
+    """Tell whether a schema's name leads into an attached database, not into another schema."""
+    return len(name.parts) > 1 and name.parts[0].lower() in session.database.attached
+
+
 def concerns(session: Session, statement: st.Statement) -> bool:
     """Tell whether a statement changes an attached database."""
     if not session.database.attached:
@@ -60,7 +65,11 @@ def concerns(session: Session, statement: st.Statement) -> bool:
     match statement:
         case st.Insert() | st.Update() | st.Delete() | st.CopyFrom():
             return is_outside(session, statement.target)
-        case st.CreateTable() | st.CreateView() | st.CreateSchema() | st.Alter():
+        case st.CreateSchema(name):
+            return _is_schema_outside(session, name)
+        case st.Drop(kind="SCHEMA"):
+            return any(_is_schema_outside(session, name) for name in statement.names)
+        case st.CreateTable() | st.CreateView() | st.Alter():
             return is_outside(session, statement.name)
         case st.CreateIndex():
             return is_outside(session, statement.table)
@@ -150,7 +159,7 @@ def require_no_transaction(session: Session) -> None:
 
 def run_outside(session: Session, sql: str, parameters: Parameters) -> Result:
     """Let the kernel run a statement where USE has led."""
-    from ..query import from_table
+    from .change import restored, storing
 
     cursor = session.primary()
     session.database.results.forget()  # it may be a setting that holds for all
@@ -160,4 +169,6 @@ def run_outside(session: Session, sql: str, parameters: Parameters) -> Result:
         )
         if answer is None:
             return Result(None)
-        return from_table(session, answer.to_arrow_table())
+        names, types = list(answer.columns), [str(kind) for kind in answer.types]
+        table = answer.project(storing(types)).to_arrow_table()
+    return restored(session, table, names, types)

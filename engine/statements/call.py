@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from ...errors import Denied, InvalidRequest, UnknownName
 from ...sql.names import close_matches
+from ..catalog_scan.procedures import SCAN_PARAMETERS, catalog_drop, catalog_scan
 from ..devices.care import RATE_MB_DEFAULT, require_striped, run_rebuild, run_scrub
 from ..query import from_table
 from ..result import Result
@@ -202,6 +203,8 @@ def _set_commit_message(session: Session, given: Mapping[str, object]) -> Answer
 
 PROCEDURES: Final[Mapping[str, Procedure]] = {
     "pagelake.build_hot_segments": Procedure(_build_hot_segments, {}),
+    "pagelake.catalog_drop": Procedure(catalog_drop, {"name": "VARCHAR"}, frozenset({"name"})),
+    "pagelake.catalog_scan": Procedure(catalog_scan, SCAN_PARAMETERS, frozenset({"directory"})),
     "pagelake.checkpoint": Procedure(_checkpoint, {}),
     "pagelake.compact": Procedure(_compact, {"table": "VARCHAR"}),
     "pagelake.rebuild_device": Procedure(

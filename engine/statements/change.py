@@ -73,7 +73,7 @@ class Change:
 
     def read(self, opened: OpenRoute, sql: str) -> pa.RecordBatchReader:
         """Run a query and stream its rows."""
-        return self._bound(opened, sql).to_arrow_reader(BATCH_ROWS)
+        return opened.hold(self._bound(opened, sql).to_arrow_reader(BATCH_ROWS))
 
     def _bound(self, opened: OpenRoute, sql: str):  # type: ignore[no-untyped-def]
         if self.parameters is None:

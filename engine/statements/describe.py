@@ -78,13 +78,14 @@ def _names(session: Session, column: str, names: list[str]) -> Result:
 
 def _describe(session: Session, statement: st.Describe) -> Result:
     name = statement.name
-    relation = session.catalog().resolve(name.parts)
+    told = _show_behavior(session) if statement.or_setting else "table"
+    relation = None if told == "setting" else session.catalog().resolve(name.parts)
     if relation is None:
         if name.parts[0].lower() in {"information_schema", "pg_catalog"} or name.last.startswith(
             "duckdb_"
         ):
             return session.execute(f"DESCRIBE SELECT * FROM {name.dotted}")
-        if statement.or_setting and len(name.parts) == 1 and _is_setting(session, name.last):
+        if told != "table" and len(name.parts) == 1 and _is_setting(session, name.last):
             shown = quote(name.last.lower())
             return session.execute(f"SELECT current_setting({literal(name.last)}) AS {shown}")
         raise UnknownName(
@@ -97,6 +98,17 @@ def _describe(session: Session, statement: st.Describe) -> Result:
         return session.execute(f"DESCRIBE SELECT * FROM {dotted}")
     definition = session.snapshot().tables[relation.key].definition
     return from_table(session, _columns(definition, shown=statement.or_setting))
+
+
+def _show_behavior(session: Session) -> str:
+    """What SHOW of a name may tell: ``table``, ``setting``, or ``auto`` for either."""
+    cursor = session.database.kernel.cursor()
+    try:
+        for sql in session.kernel_settings:
+            cursor.execute(sql)
+        return str(cursor.execute("SELECT current_setting('show_behavior')").fetchall()[0][0])
+    finally:
+        cursor.close()
 
 
 def _is_setting(session: Session, name: str) -> bool:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ...errors import InvalidRequest, UnknownName
+from ...errors import Denied, InvalidRequest, UnknownName
 from ...sql.names import close_matches
 from ...sql.tokens import quote
 from ...storage.schema_path import enclosing, innermost, is_within, joined
+from ..catalog import RESERVED_SCHEMAS
 from ..native.objects import drop_objects
 
 _OBJECTS = {"sequence", "macro", "table_macro", "type"}
@@ -75,6 +76,8 @@ def _required_schema(
             name=name.last,
             suggestions=close_matches(path, snapshot.schemas),
         )
+    if found.lower() in RESERVED_SCHEMAS:
+        raise Denied(f'the schema "{found}" is reserved for the system')
     if found == "main":
         raise InvalidRequest('the schema "main" cannot be dropped')
     if not statement.cascade:

@@ -191,8 +191,8 @@ class ForeignKeys:
     ) -> str | None:
         """Let the kernel find the first of some keys that a table has, or has not."""
         named = f"{quote(table.schema)}.{quote(table.name)}"
-        there = ", ".join(quote(c.name) for c in columns)
-        restored = ", ".join(_restored(f"k{i}", c) for i, c in enumerate(columns))
+        there = ", ".join(_exact(quote(c.name), c) for c in columns)
+        restored = ", ".join(_exact(_restored(f"k{i}", c), c) for i, c in enumerate(columns))
         opened = Change(self._change.session, self._change.transaction).open(
             f"SELECT * FROM {named}"
         )
@@ -252,6 +252,11 @@ def _names(count: int) -> list[str]:
 
 def _restored(name: str, column: Column) -> str:
     return column_type(column.type, collation=column.collation).from_storage(name)
+
+
+def _exact(value: str, column: Column) -> str:
+    """SQL for a value as keys compare it: to the letter, whatever the collation."""
+    return value if column.collation is None else f"encode({value})"
 
 
 def _told(columns: Sequence[Column]) -> str:

@@ -209,9 +209,7 @@ class KeyCheck:
         if watched.rows <= PROBE_ROWS_MAX:
             new_keys = pa.Table.from_batches(watched.held)
             restored = ", ".join(
-                as_key(
-                    column_type(c.type, collation=c.collation).from_storage(quote(str(c.id))), c
-                )
+                as_key(column_type(c.type, collation=c.collation).from_storage(quote(str(c.id))), c)
                 for c in keys
             )
             present += f" AND ({columns}) IN (SELECT {restored} FROM {NEW_KEYS})"

@@ -134,7 +134,7 @@ def delete(change: Change, statement: st.Delete) -> Result:
     search, definition = Search.of(change, state, statement), state.definition
     answer: Result | None = None
     if statement.condition is None and statement.sources is None and statement.returning is None:
-        positions = _all_positions(change, state)
+        positions = all_positions(change, state)
     elif search.places is not None and statement.returning is None:
         positions = search.places.by_row_group()
     else:
@@ -157,7 +157,7 @@ def delete(change: Change, statement: st.Delete) -> Result:
     return answer or Result(None, count=count)
 
 
-def _all_positions(change: Change, state: TableState) -> dict[str, Positions]:
+def all_positions(change: Change, state: TableState) -> dict[str, Positions]:
     """Every live position of a table."""
     pages = change.session.database.store.pages
     positions: dict[str, Positions] = {}

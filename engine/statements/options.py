@@ -6,6 +6,7 @@ files of its own: those are accepted, because scripts say them, and change nothi
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -194,8 +195,13 @@ def kernel_setting(session: Session, statement: st.SetOption) -> tuple[str, bool
         scope = cursor.execute(
             "SELECT scope FROM duckdb_settings() WHERE lower(name) = ?", [name]
         ).fetchall()
+        text = f"RESET SESSION {name}" if value is None else f"SET SESSION {name} = {value}"
+        is_local = value is None or scope != [("GLOBAL",)]
+        if is_local and not scope:  # of some it does not tell
+            with suppress(duckdb.CatalogException):
+                cursor.execute(text)
+                return text, True
+            is_local = False
     finally:
         cursor.close()
-    text = f"RESET SESSION {name}" if value is None else f"SET SESSION {name} = {value}"
-    # One that it does not list is for those who develop it, and always the whole database's.
-    return text, value is None or scope not in ([("GLOBAL",)], [])
+    return text, is_local

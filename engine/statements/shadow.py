@@ -249,6 +249,10 @@ def render(definition: TableDefinition, target: str, snapshot: Snapshot | None =
             texts.append(f"{altered} SET DATA TYPE USING {typed_null(column.type)}")
             if column.default is not None:
                 texts.append(f"{altered} SET DEFAULT {column.default}")
+    keyed = {c for k in definition.constraints if k.kind == "primary_key" for c in k.columns}
+    for column in plain.columns:
+        if column.id in keyed:  # the key implies NOT NULL, which then comes behind it
+            plain = _with_column(plain, replace(column, nullable=True))
     clauses = column_clauses(plain, quote, snapshot)
     return "; ".join([f"CREATE TABLE {target} ({', '.join(clauses)})", *texts])
 

@@ -191,13 +191,11 @@ def to_wire(effect: Effect) -> Wire:
         case CreateTable(definition):
             return ["create_table", definition_to_wire(definition)]
         case AlterTable(definition, only_indexes):
-            altered = definition_to_wire(definition)
-            return ["alter_table", altered, *([True] if only_indexes else [])]
+            return ["alter_table", definition_to_wire(definition), only_indexes]
         case DropTable(table):
             return ["drop_table", table]
         case View(schema, name, sql, columns, search_schema, secure):
-            told = ["create_view", schema, name, sql, list(columns), search_schema]
-            return [*told, True] if secure else told
+            return ["create_view", schema, name, sql, list(columns), search_schema, secure]
         case DropView(schema, name):
             return ["drop_view", schema, name]
         case Append(table, row_groups, keyed, keys):

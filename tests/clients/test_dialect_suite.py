@@ -20,7 +20,7 @@ PART = (
 def test_a_part_of_the_suite_passes() -> None:
     outcome = run("pagelake", PART)
     assert not outcome.failed, outcome.printed
-    assert outcome.passed > 120, outcome.printed
+    assert outcome.passed > 90, outcome.printed
 
 
 def test_the_suite_is_told_of_the_dialect() -> None:

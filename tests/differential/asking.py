@@ -50,8 +50,8 @@ def asked(maker: Maker, query: Query) -> Query:
     match way:
         case "marks":
             places = [int(number) for number in PARAMETER.findall(query.sql)]
-            values = tuple(given[place - 1] for place in places)
-            return replace(query, sql=PARAMETER.sub("?", query.sql), parameters=values)
+            in_order = tuple(given[place - 1] for place in places)
+            return replace(query, sql=PARAMETER.sub("?", query.sql), parameters=in_order)
         case "names":
             named = {f"p{place}": value for place, value in enumerate(given, start=1)}
             return replace(query, sql=PARAMETER.sub(r"$p\1", query.sql), parameters=named)

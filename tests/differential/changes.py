@@ -29,6 +29,8 @@ def _target(maker: Maker) -> tuple[Table, Scope]:
     table, _ = one_table(maker, 2_000, base=True)
     while table.is_fixed:
         table, _ = one_table(maker, 2_000, base=True)
+    if maker.chance(0.07):
+        table = maker.tables["coded"]
     return table, scope_of(table, table.name)
 
 

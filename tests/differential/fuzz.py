@@ -13,19 +13,19 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Final
 
-from tests.differential import aggregates, keyed, wrong  # noqa: F401 - they register productions
+from tests.differential import aggregates, keyed, scenes_of_rows, wrong  # noqa: F401 - register
 from tests.differential.answers import Difference, compare, is_fault
 from tests.differential.changes import make_change
 from tests.differential.grammar import Maker, features
 from tests.differential.queries import make_query
-from tests.differential.scenes import make_scene
+from tests.differential.scenes import Scene, make_scene
 from tests.differential.shrink import shrink
 from tests.differential.twins import Twins, Variant
 from tests.differential.world import make_world
@@ -33,13 +33,13 @@ from tests.differential.world import make_world
 if TYPE_CHECKING:
     from tests.differential.asking import Given, Query
 
-QUERIES: Final = 400
+QUERIES: Final = 600
 """Queries of one world."""
 BETWEEN_CHANGES: Final = 25
 """Queries between two bursts of changes."""
 AGAIN: Final = 0.3
 """Share of the queries that are asked a second time where plans are kept."""
-SCENES: Final = 0.03
+SCENES: Final = 0.01
 """Scenes for each query."""
 REMEMBERED: Final = ("item", "part", "number", "nested", "keyed", "moment", "fact")
 REMEMBERED_MAX: Final = 4
@@ -173,12 +173,13 @@ class WorldRun:
                 self._twins.close()
         return self.report
 
-    def _play(self, scene: list[str]) -> None:
+    def _play(self, scene: Scene) -> None:
         """Tell both a scene; what it leaves behind after a difference has names of its own."""
         told: list[str] = []
-        for sql in scene:
-            ours, theirs = self._twins.ours(sql), self._twins.theirs(sql)
-            told.append(sql)
+        for said in scene:
+            sql, given = (said, ()) if isinstance(said, str) else (said.sql, said.parameters)
+            ours, theirs = self._twins.ours(sql, given), self._twins.theirs(sql, given)
+            told.append(f"{sql} {given}" if given else sql)
             if is_fault(theirs):
                 raise StockFault
             self.report.statements += 1
@@ -187,7 +188,7 @@ class WorldRun:
                 continue  # in an aborted transaction, stock DuckDB still looks for names
             difference, _ = compare(ours, theirs, is_ordered=sql.endswith("ORDER BY ALL"))
             if difference is not None:
-                self._note("; ".join(told), sql, difference, ())
+                self._note("; ".join(told), sql, difference, given)
                 self._twins.abandon()
                 return
         self._twins.settle()
@@ -200,8 +201,12 @@ class WorldRun:
                 self._note(query.prepare, query.prepare, difference, ())
             if error or difference is not None:
                 return False
-            self._prepared = [*self._prepared[-5:], query]
+            name = query.prepare.split()[1]
+            others = [known for known in self._prepared if known.prepare.split()[1] != name]
+            self._prepared = [*others, query]
         theirs = self._twins.theirs(query.sql, query.parameters)
+        if is_fault(theirs):
+            raise StockFault
         again = self._plan.variant().plan_cache and self._random.random() < AGAIN
         rounds = 2 if again and not (theirs.error and self._in_transaction) else 1
         self.report.queries += 1
@@ -392,8 +397,7 @@ def summary(report: Report, seconds: float, hits_min: int) -> str:
     """What a run came to, and which features it used too seldom."""
     share = 100 / max(1, report.queries)
     lines = [f"{report.hits[name]:8} {name}" for name in features()]
-    rare = [name for name in features() if report.hits[name] < hits_min]
-    lines += [f"used fewer than {hits_min} times: {name}" for name in rare]
+    lines += [f"used fewer than {hits_min} times: {name}" for name in _rare(report, hits_min)]
     lines.append(
         f"{report.queries} queries and {report.statements - report.queries} other statements in"
         f" {seconds:.0f} s ({report.queries / seconds:.0f} queries a second):"
@@ -404,6 +408,12 @@ def summary(report: Report, seconds: float, hits_min: int) -> str:
     )
     lines.append(f"{len(report.differences)} differences")
     return "\n".join(lines)
+
+
+def _rare(report: Report, hits_min: int) -> list[str]:
+    """The features that were used too seldom; a scene is many statements, and counts for five."""
+    shares = {name: 5 if name.startswith("scene: ") else 1 for name in features()}
+    return [name for name, share in shares.items() if report.hits[name] * share < hits_min]
 
 
 def _refused(report: Report) -> float:
@@ -428,7 +438,8 @@ def main(arguments: list[str] | None = None) -> int:
     with ProcessPoolExecutor(
         max(1, min(given.processes, len(plans))), mp_context=get_context("spawn")
     ) as processes:
-        for made in processes.map(run_world, plans):
+        for future in as_completed([processes.submit(run_world, plan) for plan in plans]):
+            made = future.result()
             left = max(0, SHOWN_MAX - len(report.differences))
             report.add(made)
             for difference in made.differences[:left]:
@@ -439,7 +450,7 @@ def main(arguments: list[str] | None = None) -> int:
     # Nobody can ask each feature of a run that is shorter than the list of them.
     hits_min = given.count // 2_000 if given.hits is None else given.hits
     sys.stdout.write(summary(report, time.monotonic() - began, hits_min) + "\n")
-    rare = [name for name in features() if report.hits[name] < hits_min]
+    rare = _rare(report, hits_min)
     too_many = _refused(report) > REFUSED_MAX and report.queries >= QUERIES
     return 1 if report.differences or rare or too_many else 0
 

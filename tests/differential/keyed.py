@@ -35,7 +35,7 @@ def _id(maker: Maker) -> str:
     if maker.parameters is not None and maker.chance(0.5):
         maker.parameters.append(number if maker.chance(0.9) else None)
         return f"${len(maker.parameters)}"
-    return form.format(number)
+    return str(form.format(number))
 
 
 @rule("lookup", "one key", 4)
@@ -96,8 +96,9 @@ def _lookup(maker: Maker) -> tuple[str, bool]:
     if maker.chance(0.2):
         shown = f"{maker.value(table.kinds[names[0]], scope, 1)} AS made, {alias}.id"
     source = f"{maker.one_of(['', '', 'main.'])}{table.name} AS {alias}"
-    order = f" ORDER BY {alias}.id{maker.one_of(['', ' DESC'])}, {alias}.k"
-    tail = maker.one_of(["", "", order, f"{order} LIMIT 2"]) if shown != "count(*)" else ""
+    order = f" ORDER BY {alias}.id{maker.one_of(['', ' DESC'])}"
+    is_unordered = shown == "count(*)" or table.repeats
+    tail = "" if is_unordered else maker.one_of(["", "", order, f"{order} LIMIT 2"])
     return f"SELECT {shown} FROM {source} WHERE {where}{tail}", tail != ""
 
 

@@ -34,7 +34,11 @@ def from_clause(maker: Maker, depth: int = 0) -> From:
 
 def one_table(maker: Maker, rows_max: int, *, base: bool = False) -> tuple[Table, str]:
     """A table and a new name for it."""
-    chosen = [t for t in maker.tables.values() if t.rows <= rows_max and not (base and t.is_view)]
+    chosen = [
+        t
+        for t in maker.tables.values()
+        if t.rows <= rows_max and not (base and (t.is_view or t.repeats))
+    ]
     weights = [0.15 if t.rows == 0 else 2 if t.rows > 100 else 1 for t in chosen]
     return maker.random.choices(chosen, weights)[0], maker.fresh()
 
@@ -42,7 +46,8 @@ def one_table(maker: Maker, rows_max: int, *, base: bool = False) -> tuple[Table
 def scope_of(table: Table, alias: str) -> Scope:
     """What a table offers under a name."""
     columns = tuple(Column(f"{alias}.{name}", kind, name) for name, kind in table.kinds.items())
-    return Scope(columns, (f"{alias}.id",) if not table.is_view else (), table.rows)
+    is_ordered = not table.is_view and not table.repeats
+    return Scope(columns, (f"{alias}.id",) if is_ordered else (), table.rows)
 
 
 @rule("table", "table", 10)

@@ -7,12 +7,14 @@ whose rows are to be compared in order ends with ORDER BY ALL.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from tests.differential.asking import Query
 from tests.differential.grammar import rule
 from tests.differential.queries import simple_select
 from tests.differential.relations import one_table
-from tests.differential.values import WORDS, literal, stored
+from tests.differential.values import WORDS, literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,8 +22,7 @@ if TYPE_CHECKING:
 
     from tests.differential.grammar import Maker
 
-Scene = list[str]
-_ZONES = ("UTC", "Europe/Paris", "America/New_York", "Asia/Kathmandu")
+Scene = Sequence[str | Query]
 
 
 def make_scene(maker: Maker) -> Scene:
@@ -32,11 +33,13 @@ def make_scene(maker: Maker) -> Scene:
     return scene
 
 
-def _some(random: Random, lines: Iterable[str], share: float = 0.7) -> list[str]:
+def some(random: Random, lines: Iterable[str], share: float = 0.7) -> list[str]:
+    """So many of the lines, in their order."""
     return [line for line in lines if random.random() < share]
 
 
-def _shuffled(random: Random, lines: list[str]) -> list[str]:
+def shuffled(random: Random, lines: list[str]) -> list[str]:
+    """The lines in any order."""
     return random.sample(lines, len(lines))
 
 
@@ -63,7 +66,7 @@ def _sequence(maker: Maker, mark: str) -> Scene:
         f"CREATE SEQUENCE {name} {options}",
         f"CREATE TABLE {table} (n BIGINT DEFAULT nextval('{name}'), v INTEGER)",
         f"SELECT nextval('{name}')",
-        *_some(maker.random, _shuffled(maker.random, middle), 0.8),
+        *some(maker.random, shuffled(maker.random, middle), 0.8),
         f"DROP SEQUENCE {name}",
         f"SELECT * FROM {table} ORDER BY ALL",
         f"DROP TABLE {table}",
@@ -96,7 +99,7 @@ def _enum(maker: Maker, mark: str) -> Scene:
         f"CREATE TYPE {name} AS ENUM ({listed})",
         f"CREATE TABLE {table} (i INTEGER, e {name})",
         f"INSERT INTO {table} VALUES {rows}",
-        *_some(maker.random, _shuffled(maker.random, middle)),
+        *some(maker.random, shuffled(maker.random, middle)),
         f"SELECT * FROM {table} ORDER BY ALL",
         f"DROP TYPE {name}",
         f"DROP TABLE {table}",
@@ -127,7 +130,7 @@ def _generated(maker: Maker, mark: str) -> Scene:
         f"CREATE TABLE {table} (a INTEGER, b VARCHAR, c INTEGER GENERATED ALWAYS AS (a * 2 + 1),"
         f" l BIGINT AS (length(b)))",
         f"INSERT INTO {table} (a, b) SELECT g, 'w' || g FROM range(6) AS r(g)",
-        *_some(maker.random, _shuffled(maker.random, middle)),
+        *some(maker.random, shuffled(maker.random, middle)),
         f"SELECT * FROM {table} ORDER BY ALL",
         f"DROP TABLE {table}",
         f"DROP TABLE IF EXISTS {table}_2",
@@ -164,10 +167,10 @@ def _rolled_back(maker: Maker, mark: str) -> Scene:
         f"CREATE TABLE {table} (id INTEGER PRIMARY KEY, v INTEGER, s VARCHAR)",
         f"INSERT INTO {table} SELECT g, g % 7, 's' || g FROM range(40) AS r(g)",
         "BEGIN",
-        *_some(maker.random, _shuffled(maker.random, inside), 0.45),
+        *some(maker.random, shuffled(maker.random, inside), 0.45),
         f"SELECT * FROM {table} ORDER BY ALL",
         maker.one_of(["ROLLBACK", "ROLLBACK", "COMMIT"]),
-        *_some(maker.random, after),
+        *some(maker.random, after),
         f"DROP TABLE IF EXISTS {table}_new",
         f"DROP VIEW IF EXISTS {table}_view",
         f"DROP TABLE IF EXISTS {table}",
@@ -196,11 +199,11 @@ def _temporary(maker: Maker, mark: str) -> Scene:
     return [
         f"CREATE TEMP TABLE {table} (id INTEGER, s VARCHAR)",
         f"INSERT INTO {table} SELECT id, s FROM item WHERE id < 40",
-        *_some(maker.random, middle),
+        *some(maker.random, middle),
         f"SELECT * FROM {table} ORDER BY ALL",
         "BEGIN",
         f"DELETE FROM {table} WHERE id % 3 = 0",
-        *_some(maker.random, (line for line in middle if "TEMP" not in line), 0.3),
+        *some(maker.random, (line for line in middle if "TEMP" not in line), 0.3),
         f"INSERT INTO {table} (id) SELECT id FROM fact WHERE id < 20",
         f"SELECT count(*), max(s) FROM {table}",
         maker.one_of(["ROLLBACK", "COMMIT"]),
@@ -249,7 +252,7 @@ def _macros(maker: Maker, mark: str) -> Scene:
         f"CREATE {temp}MACRO {name} (a) AS a * 2, (a, b) AS a - b",
         f"CREATE {temp}MACRO {name}_rows(low, most := 20) AS TABLE"
         " SELECT id, k FROM item WHERE id BETWEEN low AND most",
-        *_some(maker.random, middle),
+        *some(maker.random, middle),
         f"DROP VIEW IF EXISTS {name}_view",
         f"DROP MACRO {name}",
         f"DROP MACRO TABLE {name}_rows",
@@ -298,7 +301,7 @@ def _prepared(maker: Maker, mark: str) -> Scene:
         f"PREPARE set_{mark} AS UPDATE {table} SET s = $2 WHERE id = $1",
         f"PREPARE del_{mark} AS DELETE FROM {table} WHERE id = ? RETURNING id",
         f"PREPARE named_{mark} AS SELECT id FROM {table} WHERE id BETWEEN $lo AND $hi ORDER BY ALL",
-        *_some(maker.random, _shuffled(maker.random, middle)),
+        *some(maker.random, shuffled(maker.random, middle)),
         *(rolled if maker.chance(0.6) else ["BEGIN"]),
         maker.one_of(["ROLLBACK", "COMMIT"]),
         f"EXECUTE get_{mark}(60)",
@@ -333,7 +336,7 @@ def _unique(maker: Maker, mark: str) -> Scene:
     return [
         f"CREATE TABLE {table} (a INTEGER PRIMARY KEY, b VARCHAR UNIQUE, c INTEGER CHECK (c >= 0))",
         f"INSERT INTO {table} SELECT g, 's' || g, g FROM range(1, 12) AS r(g)",
-        *_some(maker.random, _shuffled(maker.random, middle)),
+        *some(maker.random, shuffled(maker.random, middle)),
         f"SELECT * FROM {table} ORDER BY ALL",
         f"DROP TABLE {table}",
     ]
@@ -361,137 +364,10 @@ def _foreign(maker: Maker, mark: str) -> Scene:
         f"CREATE TABLE {child} (id INTEGER, p INTEGER REFERENCES {parent} (id))",
         f"INSERT INTO {parent} SELECT g, 'p' || g FROM range(10) AS r(g)",
         f"INSERT INTO {child} SELECT g, g % 5 FROM range(20) AS r(g)",
-        *_some(maker.random, _shuffled(maker.random, middle)),
+        *some(maker.random, shuffled(maker.random, middle)),
         f"SELECT * FROM {child} ORDER BY ALL",
         f"DROP TABLE {child}",
         f"DROP TABLE {parent}",
-    ]
-
-
-@rule("scene", "time zone")
-def _zone(maker: Maker, mark: str) -> Scene:
-    table, zone = f"when_{mark}", maker.one_of(_ZONES)
-    moments = ", ".join(f"({i}, {literal(maker.random, 'timestamptz')})" for i in range(5))
-    asked = [
-        f"SELECT i, z::VARCHAR, z::DATE, extract('hour' FROM z) FROM {table} ORDER BY ALL",
-        f"SELECT date_trunc('day', z), count(*) FROM {table} GROUP BY ALL ORDER BY ALL",
-        f"SELECT i FROM {table} WHERE z < TIMESTAMPTZ '2020-02-15 00:00:00' ORDER BY ALL",
-        f"SELECT i, z AT TIME ZONE 'Asia/Tokyo', z + INTERVAL 1 MONTH FROM {table} ORDER BY ALL",
-        f"SELECT i, '2020-03-29 02:30:00'::TIMESTAMPTZ - z FROM {table} ORDER BY ALL",
-        f"INSERT INTO {table} VALUES (9, '2020-03-08 02:30:00')",
-        f"SELECT i, z::TIMESTAMP, strftime(z, '%H %Z') FROM {table} ORDER BY ALL",
-        "SELECT current_setting('TimeZone')",
-    ]
-    return [
-        f"CREATE TABLE {table} (i INTEGER, z TIMESTAMPTZ)",
-        f"INSERT INTO {table} VALUES {moments}",
-        f"SET TimeZone = '{zone}'",
-        *_some(maker.random, _shuffled(maker.random, asked)),
-        f"SELECT * FROM {table} ORDER BY ALL",
-        f"DROP TABLE {table}",
-        "SET TimeZone = 'UTC'",
-    ]
-
-
-@rule("scene", "many row groups", 2)
-def _many_groups(maker: Maker, mark: str) -> Scene:
-    """Row groups by repeated statements, deletes across them, indexes, lookups between."""
-    table = f"grown_{mark}"
-    key = maker.one_of([" PRIMARY KEY", "", ""])
-    said = [
-        f"CREATE TABLE {table} (id INTEGER{key}, v INTEGER, s VARCHAR, d DATE, x DOUBLE)",
-    ]
-    size = maker.random.randint(20, 300)
-    for number in range(maker.random.randint(3, 8)):
-        low = number * size
-        said.append(
-            f"INSERT INTO {table} SELECT g, g % {maker.random.randint(2, 50)}, 's' || (g // 10),"
-            f" DATE '2020-01-01' + (g // 7)::INTEGER, CASE WHEN g % 13 = 0 THEN 'nan'::DOUBLE"
-            f" WHEN g % 17 = 0 THEN NULL ELSE g / 4 END FROM range({low}, {low + size}) AS r(g)"
-        )
-        spot = maker.random.randint(0, low + size)
-        more = [
-            f"DELETE FROM {table} WHERE id BETWEEN {spot} AND {spot + size // 2}",
-            f"DELETE FROM {table} WHERE v = {maker.random.randint(0, 9)}",
-            f"UPDATE {table} SET v = -1, s = NULL WHERE id % 19 = {number}",
-            f"UPDATE {table} SET x = -0.0 WHERE d = DATE '2020-01-05'",
-            f"CREATE INDEX {table}_{number} ON {table} (v)",
-            f"SELECT * FROM {table} WHERE id = {spot}",
-            f"SELECT id FROM {table} WHERE v = 3 AND d > DATE '2020-01-09' ORDER BY ALL",
-            f"SELECT count(*), sum(v), max(s), min(d), max(x) FROM {table} WHERE id > {spot}",
-            f"SELECT id, x FROM {table} WHERE x >= {spot / 4} ORDER BY ALL LIMIT 9",
-            f"SELECT count(*) FROM {table} WHERE s IS NULL OR s = 's{spot // 10}'",
-            f"SELECT * FROM {table} WHERE id IN ({spot}, {spot + 1}, {spot + size}) ORDER BY ALL",
-            f"DELETE FROM {table} WHERE id = {spot}",
-            f"SELECT min(id), max(id), min(x), count(x) FROM {table}",
-        ]
-        said += _some(maker.random, _shuffled(maker.random, more), 0.3)
-    return [*said, f"SELECT * FROM {table} ORDER BY ALL", f"DROP TABLE {table}"]
-
-
-@rule("scene", "extremes")
-def _extremes(maker: Maker, mark: str) -> Scene:
-    table = f"edge_{mark}"
-    types = maker.random.sample(
-        ["HUGEINT", "UHUGEINT", "BIGINT", "UBIGINT", "TINYINT", "SMALLINT", "BIGNUM"], 3
-    )
-    decimals = maker.random.sample(["DECIMAL(38, 5)", "DECIMAL(18, 3)", "DECIMAL(9, 2)"], 1)
-    names = ["a", "b", "c", "n"]
-    columns = ", ".join(f"{n} {t}" for n, t in zip(names, [*types, *decimals], strict=True))
-    said = [f"CREATE TABLE {table} ({columns}, x DOUBLE, f FLOAT)"]
-    for _ in range(6):
-        ints = [stored(maker.random, "huge", t) for t in types for _ in range(1)]
-        real = literal(maker.random, "real")
-        number = stored(maker.random, "decimal", decimals[0])
-        said.append(f"INSERT INTO {table} VALUES ({', '.join([*ints, number, real, real])})")
-    low, high = ("'170141183460469231731687303715884105727'", "'-128'")
-    said += [
-        f"SELECT max({maker.one_of(names)}), min({maker.one_of(names)}), max(x), min(x),"
-        f" min(f) FROM {table}",
-        f"SELECT * FROM {table} WHERE a = (SELECT max(a) FROM {table}) ORDER BY ALL",
-        f"SELECT count(*) FROM {table} WHERE n < 0 OR x = 0 OR f > 1e8",
-        f"SELECT x, count(*) FROM {table} GROUP BY x ORDER BY ALL",
-        f"SELECT count(DISTINCT x), count(DISTINCT n), count(DISTINCT a) FROM {table}",
-        f"SELECT count(*) FROM {table} WHERE x = 'nan' OR x > 'inf' OR x < 5e-324",
-        f"SELECT TRY_CAST(a AS TINYINT), TRY_CAST(n AS DECIMAL(4, 1)) FROM {table} ORDER BY ALL",
-        f"SELECT count(*) FROM {table} WHERE a = TRY_CAST({low} AS {types[0]})"
-        f" OR b = TRY_CAST({high} AS {types[1]})",
-        f"UPDATE {table} SET x = -x, n = NULL WHERE x IS NOT NULL AND b IS NOT NULL",
-        f"INSERT INTO {table} (a) VALUES (1e40)",
-        f"INSERT INTO {table} (n) VALUES (1e34)",
-        f"SELECT * FROM {table} ORDER BY ALL",
-        f"DROP TABLE {table}",
-    ]
-    return said
-
-
-@rule("scene", "nothing in it")
-def _empty(maker: Maker, mark: str) -> Scene:
-    table = f"void_{mark}"
-    kind = maker.one_of(["INTEGER", "VARCHAR", "INTEGER[]", "STRUCT(a INTEGER)", "DECIMAL(9, 2)"])
-    asked = [
-        f"SELECT * FROM {table}",
-        f"SELECT count(*), max(id), min(v) FROM {table}",
-        f"SELECT id, count(*) FROM {table} GROUP BY id",
-        f"SELECT i.id, e.id FROM item AS i LEFT JOIN {table} AS e USING (id) ORDER BY ALL",
-        f"SELECT row_number() OVER (ORDER BY id) FROM {table}",
-        f"UPDATE {table} SET id = 1",
-        f"DELETE FROM {table}",
-        f"INSERT INTO {table} SELECT * FROM {table}",
-        f"SELECT id FROM item WHERE id NOT IN (SELECT id FROM {table}) AND id < 5 ORDER BY ALL",
-        f"SELECT * FROM {table} WHERE id = 5",
-        f"SELECT (SELECT v FROM {table})",
-        f"SELECT id FROM {table} UNION ALL SELECT 4",
-    ]
-    some = _some(maker.random, asked, 0.5)
-    return [
-        f"CREATE TABLE {table} (id INTEGER{maker.one_of(['', ' PRIMARY KEY'])}, v {kind})",
-        *some,
-        f"INSERT INTO {table} SELECT g, NULL FROM range({maker.random.randint(1, 300)}) AS r(g)",
-        f"SELECT count(*), max(id), min(v) FROM {table}",
-        f"{maker.one_of(['DELETE FROM', 'TRUNCATE'])} {table}",
-        *some,
-        f"DROP TABLE {table}",
     ]
 
 
@@ -517,7 +393,7 @@ def _schemas(maker: Maker, mark: str) -> Scene:
     return [
         f"CREATE SCHEMA {schema}",
         f"CREATE TABLE {schema}.t AS SELECT g AS a FROM range(4) AS r(g)",
-        *_some(maker.random, middle),
+        *some(maker.random, middle),
         "USE main",
         f"DROP SCHEMA {schema} CASCADE",
         f"SELECT * FROM {schema}.t",

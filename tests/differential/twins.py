@@ -130,7 +130,7 @@ class Twins:
             result = self._ours.sql(self._in_the_past(sql), _given(parameters))
             rows = result.fetchall()
             return Answer(tuple(result.columns), _bare(result.types), tuple(rows))
-        except Exception as error:  # noqa: BLE001 - whatever else it raises is a difference
+        except Exception as error:  # whatever else it raises is a difference
             return Answer(error=error_kind(error), message=str(error))
 
     def theirs(self, sql: str, parameters: Given = ()) -> Answer:

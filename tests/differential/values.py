@@ -171,7 +171,7 @@ def constant(maker: Maker, kind: str) -> str:
     """A constant of a kind in a query: written out, NULL, or given as a parameter."""
     random = maker.random
     if maker.parameters is not None and random.random() < 0.5:
-        given = _parameter(random, kind)
+        given = parameter(random, kind)
         if given is not None:
             maker.parameters.append(None if random.random() < 0.05 else given)
             place = f"${len(maker.parameters)}"
@@ -181,7 +181,8 @@ def constant(maker: Maker, kind: str) -> str:
     return literal(random, kind)
 
 
-def _parameter(random: Random, kind: str) -> Any:
+def parameter(random: Random, kind: str) -> Any:
+    """A value of a kind as a client gives it; None where there is none."""
     match kind:
         case "int":
             return random.randint(-3, 25)

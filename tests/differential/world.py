@@ -29,8 +29,9 @@ class Table:
         kinds: Kind of each column by name.
         types: SQL type of each column by name.
         rows: About how many rows it has.
-        is_view: True where it cannot be written, and ids may be there twice.
+        is_view: True where it cannot be written, and ids may be there twice too.
         is_fixed: True where only its own productions write it, if any do.
+        repeats: True where ids may be there twice.
         computed: Columns that nobody writes.
     """
 
@@ -40,6 +41,7 @@ class Table:
     rows: int
     is_view: bool = False
     is_fixed: bool = False
+    repeats: bool = False
     computed: tuple[str, ...] = ()
 
     @property
@@ -153,7 +155,9 @@ def make_world(random: Random, *, large: bool = False, temporary: bool = False) 
         types["k"] = "INTEGER"
         kinds = {"id": "int", **shape}
         computed = tuple(_COMPUTED.get(name, ()))
-        tables[name] = Table(name, kinds, types, _ROWS.get(name, 40), computed=computed)
+        repeats = name == "coded"  # its key has two columns
+        rows = _ROWS.get(name, 40)
+        tables[name] = Table(name, kinds, types, rows, repeats=repeats, computed=computed)
     moods = ", ".join(f"'{mood}'" for mood in MOODS)
     steps = [Step("sql", f"CREATE TYPE mood AS ENUM ({moods})")]
     for table in tables.values():

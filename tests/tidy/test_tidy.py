@@ -34,7 +34,7 @@ DEVICE_MODULES = {
 
 # Modules that something other than an import statement starts.
 # Loaded by name: the program, its heavier commands, and the result formats.
-ENTRY_POINTS = {"pagelake.__main__", "pagelake.engine.cli_backup"} | {
+ENTRY_POINTS = {"pagelake.__main__", "pagelake.engine.commands.backup"} | {
     f"pagelake.engine.output.{module}" for module in set(_MODULES.values())
 }
 

@@ -34,7 +34,7 @@ def _load(shell: Shell, arguments: list[str]) -> None:
 
 
 def _load_files(shell: Shell, table: str, patterns: list[str]) -> None:
-    from ...cli_load import load_files
+    from ...commands.load import load_files
 
     if shell.at is not None:
         raise InvalidRequest(

@@ -121,3 +121,11 @@ def test_close_names_in_scope_are_suggested(db: pagelake.Connection) -> None:
         db.execute("SELECT * FROM my_frme")
     assert "my_frame" in caught.value.suggestions
     assert my_frame.num_rows == 1
+
+
+def test_temporary_relations_are_made_of_the_callers_objects(db: pagelake.Connection) -> None:
+    mine = pa.table({"a": [1, 2]})
+    db.execute("CREATE TEMP TABLE kept AS SELECT a FROM mine")
+    db.execute("INSERT INTO kept SELECT a + 5 FROM mine")
+    assert db.execute("SELECT a FROM kept").fetchall() == [(1,), (2,), (6,), (7,)]
+    assert mine.num_rows == 2

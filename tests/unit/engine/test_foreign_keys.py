@@ -53,6 +53,7 @@ def test_every_type_of_key(type_: str, value: str) -> None:
             f"INSERT INTO p SELECT {value}, range % 3 FROM range({PARENTS})",
             f"INSERT INTO c SELECT {value}, range % 3, 0 FROM range(0, {PARENTS}, 4)",
             f"INSERT INTO c SELECT {value}, range % 3 + 1, 0 FROM range(7, 9)",
+            "INSERT INTO c SELECT lower(a::VARCHAR), b, 0 FROM p WHERE b = 1 LIMIT 1",
             f"INSERT INTO c SELECT {value}, NULL, 0 FROM range({PARENTS}, {PARENTS + 5})",
             f"INSERT INTO c SELECT {value}, 0, 0 FROM range({PARENTS}, {PARENTS + 1})",
             "UPDATE c SET z = z + 1",

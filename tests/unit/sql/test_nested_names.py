@@ -44,6 +44,8 @@ def flattened(sql: str, *, databases: tuple[str, ...] = ()) -> str:
         ("SHOW TABLES FROM a.b", 'SHOW TABLES FROM "a/B"'),
         ("SELECT a.b.v(1), 'x'::d.b.u", 'SELECT "a/B".v(1), \'x\'::"d/b".u'),
         ("SELECT nextval('a.b.s')", """SELECT nextval('"a/B"."s"')"""),
+        ('SELECT currval(\'a."b"."S 1"\')', """SELECT currval('"a/B"."S 1"')"""),
+        ("FROM query('FROM a.b.t')", """FROM query('FROM "a/B".t')"""),
         ("FROM a.b.t -- a.b.t", 'FROM "a/B".t -- a.b.t'),
     ],
 )

@@ -115,9 +115,7 @@ effects: st.SearchStrategy[Effect] = st.one_of(
     st.builds(CreateTable, definitions),
     st.builds(AlterTable, definitions, st.booleans()),
     st.builds(DropTable, TEXT),
-    st.builds(
-        View, TEXT, TEXT, TEXT, st.lists(TEXT, max_size=2).map(tuple), TEXT, st.booleans()
-    ),
+    st.builds(View, TEXT, TEXT, TEXT, st.lists(TEXT, max_size=2).map(tuple), TEXT, st.booleans()),
     st.builds(DropView, TEXT, TEXT),
     st.builds(Append, TEXT, group_tuples, st.booleans(), appended_keys),
     st.builds(Delete, TEXT, st.dictionaries(TEXT, vectors, max_size=2)),

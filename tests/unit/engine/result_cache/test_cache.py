@@ -42,9 +42,9 @@ def test_a_result_that_is_too_large_is_remembered_as_that() -> None:
     cache = ResultCache(100)
     cache.put("a", entry(100 // PART_OF_BUDGET + 1), 0)
     assert not cache.contains("a")
-    assert cache.is_oversized("a")
+    assert cache.is_unfit("a")
     cache.resize(1000)
-    assert not cache.is_oversized("a")
+    assert not cache.is_unfit("a")
 
 
 def test_a_smaller_budget_frees_at_once() -> None:
@@ -147,7 +147,11 @@ def test_threads_that_read_and_write_at_once_get_right_answers(db: pagelake.Conn
             result = cursor.sql("SELECT count(*), coalesce(sum(n), 0), max(n) FROM log")
             rows = result.arrow().to_pylist() if number % 2 else result.fetchall()
             count, total, highest = tuple(rows[0].values()) if number % 2 else rows[0]
-            if count < last or total != count * (count - 1) // 2 or (highest or 0) != max(0, count - 1):
+            if (
+                count < last
+                or total != count * (count - 1) // 2
+                or (highest or 0) != max(0, count - 1)
+            ):
                 wrong.append((last, rows))
             last = count
 

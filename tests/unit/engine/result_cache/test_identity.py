@@ -27,7 +27,7 @@ _APART: list[object] = [
     _NOON, _NOON.date(), _NOON.time(), _NOON.replace(tzinfo=datetime.UTC),
     _NOON.replace(tzinfo=zoneinfo.ZoneInfo("Europe/Berlin")),
     _NOON.replace(tzinfo=zoneinfo.ZoneInfo("Africa/Cairo")),
-    datetime.time(12, tzinfo=datetime.UTC), datetime.time(12, tzinfo=zoneinfo.ZoneInfo("UTC")),
+    datetime.time(12, tzinfo=datetime.UTC),
     datetime.timedelta(hours=12), datetime.timedelta(days=12), uuid.UUID(int=1),
 ]  # fmt: skip
 

@@ -303,7 +303,11 @@ def test_settings_that_change_answers_keep_them_apart(
 
     with pagelake.connect() as plain:
         plain.execute("CREATE TABLE t AS SELECT i FROM range(1000) r(i)")
-        for statement in (None, f"SET {scope} {setting}", f"RESET {setting.split(' ')[0]}"):
+        for statement in (
+            None,
+            f"SET {scope} {setting}",
+            f"RESET {setting.split(' ', maxsplit=1)[0]}",
+        ):
             for con in (db, plain):
                 if statement is not None:
                     con.execute(statement)

@@ -6,14 +6,14 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
-from .. import __version__
-from .output.format import OutputOptions, writer_for
-from .output.terminal import visible
-from .shell.presenter import standard_presenter
-from .shell.texts import count_text
+from ... import __version__
+from ..output.format import OutputOptions, writer_for
+from ..output.terminal import visible
+from ..shell.presenter import standard_presenter
+from ..shell.texts import count_text
 
 if TYPE_CHECKING:
-    from .connection import Connection
+    from ..connection import Connection
 
 # Name in the JSON description -> its query. Bytes of truth are those of the segments; hot
 # segments are derived from them and may be deleted at any time.

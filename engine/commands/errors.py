@@ -8,8 +8,8 @@ import shutil
 import sys
 import traceback
 
-from ..errors import Error, exit_code
-from .output.terminal import ELLIPSIS, cell_width, clip, visible
+from ...errors import Error, exit_code
+from ..output.terminal import ELLIPSIS, cell_width, clip, visible
 
 BROKEN_PIPE_STATUS = 141
 """128 + SIGPIPE, what shells report of a program whose reader went away."""

@@ -25,10 +25,10 @@ def backup(store: tuple[str, ...], destination: str, quiet: bool) -> None:
       pagelake query /backup/demo.lake "SELECT count(*) FROM t" --read-only
       pagelake backup /disk1/lake /backup/lake
     """  # noqa: D301
-    from .cli_check import progress_bar
-    from .cli_info import bytes_text
-    from .safekeeping.backup import backup as copy_store
-    from .shell.texts import duration_text
+    from ..safekeeping.backup import backup as copy_store
+    from ..shell.texts import duration_text
+    from .check import progress_bar
+    from .info import bytes_text
 
     with progress_bar(quiet=quiet) as progress:
         done = copy_store(store, destination, progress=progress)

@@ -13,7 +13,7 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from .safekeeping.check import CheckReport
+    from ..safekeeping.check import CheckReport
 
 DAMAGED_STATUS = 1
 """Exit status when something is damaged and was not repaired."""
@@ -48,7 +48,7 @@ def check(store: tuple[str, ...], repair: bool, format_name: str, quiet: bool) -
       pagelake check demo.lake --repair
       pagelake check /disk1/lake --format json
     """  # noqa: D301
-    from .safekeeping.check import check as check_store
+    from ..safekeeping.check import check as check_store
 
     with progress_bar(quiet=quiet) as progress:
         report = check_store(store, repair=repair, progress=progress)
@@ -92,8 +92,8 @@ def _print_json(report: CheckReport) -> None:
 
 
 def _print_findings(report: CheckReport) -> None:
-    from .cli_info import bytes_text
-    from .output.terminal import visible
+    from ..output.terminal import visible
+    from .info import bytes_text
 
     for finding in report.findings:
         place = finding.file if finding.offset is None else f"{finding.file}, at {finding.offset}"
@@ -108,7 +108,7 @@ def _print_findings(report: CheckReport) -> None:
 
 
 def _print_repairs(report: CheckReport) -> None:
-    from .output.terminal import visible
+    from ..output.terminal import visible
 
     for repair in report.repairs:
         word = "repaired" if repair.done else "left as it is"
@@ -116,7 +116,7 @@ def _print_repairs(report: CheckReport) -> None:
 
 
 def _print_verdict(report: CheckReport) -> None:
-    from .safekeeping.check import damaged
+    from ..safekeeping.check import damaged
 
     found = damaged(report.findings)
     text = f"{found} damaged" if found else "no damage"
@@ -124,7 +124,7 @@ def _print_verdict(report: CheckReport) -> None:
         text += f", {report.damaged} after the repair"
     unused = sum(f.bytes for f in report.left)
     if unused:
-        from .cli_info import bytes_text
+        from .info import bytes_text
 
         text += f"; {bytes_text(unused)} unused"
     sys.stdout.write(text + "\n")

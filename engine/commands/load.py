@@ -6,10 +6,10 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from ..errors import InvalidRequest, InvalidValue, UnknownName
-from .shell.cancellation import run_cancellable
-from .shell.commands import quoted_name
-from .shell.texts import count_text, duration_text
+from ...errors import InvalidRequest, InvalidValue, UnknownName
+from ..shell.cancellation import run_cancellable
+from ..shell.commands import quoted_name
+from ..shell.texts import count_text, duration_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from rich.progress import Progress
 
-    from .connection import Connection, Cursor
+    from ..connection import Connection, Cursor
 
 BATCH_ROWS = 122_880
 """Rows read at a time: those of a row group."""

@@ -10,14 +10,14 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from ..sql.tokens import quote
+from ...sql.tokens import quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ..sql.logical import LogicalPlan
-    from ..storage.snapshot import Snapshot
-    from .kernel import Cursor
+    from ...sql.logical import LogicalPlan
+    from ...storage.snapshot import Snapshot
+    from ..kernel import Cursor
 
 _ASKED = re.compile(
     r"\b(now|today|transaction_timestamp|get_current_time(stamp)?|localtime(stamp)?"

@@ -1,0 +1,1 @@
+"""Catalogs: a directory tree scanned into relations, one row a file."""
