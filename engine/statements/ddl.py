@@ -35,7 +35,7 @@ from ...storage.effects import (
     View,
 )
 from ...storage.schema_path import enclosing, innermost, joined
-from ..catalog import RESERVED_SCHEMAS
+from ..catalog import CATALOG_SCHEMAS, RESERVED_SCHEMAS
 from ..keys.index_statements import attach_runs, carried_over
 from ..native.at_hand import at_hand
 from ..native.catalog_copy import CatalogCopy, catalog_copy, tracks_dependencies
@@ -306,7 +306,8 @@ def _require_width(statement: st.CreateView, width: int) -> None:
 def _create_schema(session: Session, transaction: Transaction, statement: st.CreateSchema) -> None:
     snapshot = transaction.snapshot
     name = schema_path(session, snapshot, statement.name)
-    if name.lower() in {*RESERVED_SCHEMAS, "temp"}:
+    allowed = CATALOG_SCHEMAS if session.importing else frozenset()
+    if name.lower() in {*RESERVED_SCHEMAS, "temp"} - allowed:
         raise AlreadyExists(f'the schema "{name}" is reserved for the system')
     if transaction.snapshot.has_schema(name):
         if statement.if_not_exists:
