@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 SYSTEM_SCHEMA = "pagelake"
 DEFAULT_SCHEMA = "main"
 """Where a bare name is looked for that the current schema does not have."""
-RESERVED_SCHEMAS = {
-    SYSTEM_SCHEMA, "catalog", "catalog_data", "information_schema", "pg_catalog"
-}  # fmt: skip
+CATALOG_SCHEMAS = frozenset({"catalog", "catalog_data"})
+"""Schemas that hold the catalogs of directory trees: scans change them, and IMPORT DATABASE."""
+RESERVED_SCHEMAS = {SYSTEM_SCHEMA, *CATALOG_SCHEMAS, "information_schema", "pg_catalog"}
 """Schemas in which only the system makes something."""
 
 CHANGE_COLUMNS = (
@@ -35,14 +35,19 @@ CHANGE_COLUMNS = (
 """Columns of a table's changes before its own."""
 
 
-def require_changeable(schema: str) -> None:
+def require_changeable(schema: str, *, importing: bool = False) -> None:
     """Refuse to change what is in a schema that is the system's, or the past.
+
+    Args:
+        schema: Its name.
+        importing: Whether IMPORT DATABASE does it, which may bring catalogs along.
 
     Raises:
         Denied: The schema is reserved.
         InvalidRequest: It stands for a version.
     """
-    if schema.lower() in RESERVED_SCHEMAS:
+    allowed = CATALOG_SCHEMAS if importing else frozenset()
+    if schema.lower() in RESERVED_SCHEMAS - allowed:
         raise Denied(f'the schema "{schema}" is reserved for the system')
     if read_at_schema(schema) is not None:
         raise InvalidRequest(

@@ -96,6 +96,7 @@ class Session:
         self._temporary_undo: TemporaryUndo | None = None
         self.prepared: dict[str, str] = {}
         self.outside = False
+        self.importing = False
         self._past: Snapshot | None = None
         self._lock = threading.RLock()
         self._closed = False
@@ -388,7 +389,7 @@ class Session:
                 )
             parts = parts[1:]
         schema = parts[0] if len(parts) == 2 else self.schema
-        require_changeable(schema)
+        require_changeable(schema, importing=self.importing)
         found = next((s for s in self.snapshot().schemas if s.lower() == schema.lower()), None)
         if found is None:
             raise UnknownName(

@@ -132,9 +132,7 @@ class Footprint:
         return not self.names and all(kinds <= _ROWS_ONLY for kinds in self.tables.values())
 
     @classmethod
-    def of(
-        cls, effects: Iterable[Effect], relied: Iterable[tuple[str, Kind]] = ()
-    ) -> Footprint:
+    def of(cls, effects: Iterable[Effect], relied: Iterable[tuple[str, Kind]] = ()) -> Footprint:
         """Collect the footprint of effects, and of what was looked at in which tables."""
         footprint = cls()
         for effect in effects:

@@ -258,9 +258,7 @@ class _Reader:
         if sum(len(term.items) > 1 for term in lookup) > 1:
             raise NotSimple
         residual = tuple(term for c, term in terms.items() if c not in key.columns)
-        return PointQuery(
-            self._definition, key, (), lookup, residual, frozenset(self._parameters)
-        )
+        return PointQuery(self._definition, key, (), lookup, residual, frozenset(self._parameters))
 
     def _key(self, terms: Mapping[int, Term]) -> Constraint:
         """The key that the terms cover: rather a unique one, rather one of more columns."""

@@ -113,6 +113,10 @@ def _import(session: Session, statement: st.ImportDatabase) -> Result:
     for script in _SCRIPTS:
         path = f"concat({statement.source}, {literal('/' + script)})"
         rows = session.database.kernel.execute(f"SELECT content FROM read_text({path})")
-        for (content,) in rows:
-            session.execute(str(content)).close()
+        session.importing = True
+        try:
+            for (content,) in rows:
+                session.execute(str(content)).close()
+        finally:
+            session.importing = False
     return Result(None)

@@ -6,6 +6,7 @@ Each round runs all contestants once, one after the other, so that what else the
 on all of them; medians are reported. `%u` is the question that is compared with: find looks the
 owner's name up for every entry. `%U`, numbers only, is what find can do at its best. The walk
 includes the start of its processes; the last row also makes record batches of a catalog's columns.
+What find prints is counted in lines, so that a name with line breaks counts several times.
 """
 
 from __future__ import annotations

@@ -6,8 +6,10 @@ import errno
 import json
 import os
 import stat
+from random import Random
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import pytest
 
 import pagelake
@@ -15,6 +17,8 @@ from pagelake import Denied, InvalidRequest, UnknownName
 from pagelake.engine.catalog_scan import scan as scan_module
 from pagelake.extensions.catalog import extension_totals
 from pagelake.extensions.catalog.block import Block, WalkError
+from pagelake.extensions.catalog.names import text_array
+from pagelake.extensions.catalog.relations import _VIEW_COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -200,6 +204,20 @@ def test_any_name_comes_back_exactly(db: Connection, tmp_path: Path) -> None:
     assert db.sql(directory).fetchall() == [(len(names) + 1,)]
 
 
+def test_bytes_of_names_are_found_by_sql_as_by_python(db: Connection) -> None:
+    random = Random(5)
+    # Bytes of marks, of what may stand beside them, and whole characters.
+    pieces = [bytes([byte]) for byte in (*range(0x80, 0x100), 0x48, 0xFB, 0xF4, 0x8F, 0xBE, 0xBF)]
+    pieces += [chr(code).encode() for code in (0x41, 0x4F8F, 0x10FF80, 0x10FFFF, 0x10FF41, 0xFBE)]
+    names = [b"".join(random.choices(pieces, k=random.randint(1, 9))) for _ in range(5000)]
+    texts = text_array(names + pieces)
+    expression = dict(_VIEW_COLUMNS)["name_bytes"]
+    given = pa.table({"name": texts})
+    assert given.num_rows
+    found = db.sql(f"SELECT {expression} FROM given").fetchall()
+    assert [row[0] for row in found] == names + pieces
+
+
 def test_what_is_excluded_is_neither_a_row_nor_counted(db: Connection, tree: Path) -> None:
     answer = scan(db, tree, more=", exclude => ['*.txt', 'a/deep'], processes => 1")
     names = {row[0] for row in db.sql("SELECT DISTINCT name FROM catalog.proj").fetchall()}
@@ -313,6 +331,24 @@ def test_catalogs_are_changed_by_scans_only(db: Connection, tree: Path) -> None:
     ):
         with pytest.raises(Denied):
             db.execute(statement)
+
+
+def test_catalogs_are_exported_and_imported(tree: Path, tmp_path: Path) -> None:
+    questions = ("SELECT * FROM catalog.proj ORDER BY path", "FROM catalog.proj_extensions",
+                 "FROM catalog.proj_directories ORDER BY path", "FROM v")  # fmt: skip
+    with pagelake.connect() as first:
+        scan(first, tree)
+        first.execute("CREATE VIEW v AS SELECT count(*) FROM catalog.proj")
+        first.execute(f"EXPORT DATABASE '{tmp_path}/export'")
+        answers = [first.sql(question).fetchall() for question in questions]
+    with pagelake.connect() as second:
+        second.execute(f"IMPORT DATABASE '{tmp_path}/export'")
+        assert [second.sql(question).fetchall() for question in questions] == answers
+        with pytest.raises(Denied):
+            second.execute("DROP TABLE catalog.proj_errors")
+        (tree / "later").touch()
+        assert scan(second, tree)["entries"] == len(answers[0]) + 1
+        assert len(second.sql("FROM catalog.proj_scans").fetchall()) == 2
 
 
 def test_a_store_opened_read_only_is_not_scanned_into(tree: Path, store_path: Path) -> None:

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -156,7 +157,7 @@ def test_what_waits_is_bounded_when_nobody_takes_it(
 def test_a_full_house_does_not_stop_the_one_directory_that_all_wait_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(coordinator, "SEED_BUDGET", 3)
+    monkeypatch.setattr(coordinator, "BUDGET", 3)
     monkeypatch.setattr(coordinator, "HELD_ENTRIES_MAX", 1)
     # The first task reads the root, a and z; z must wait for a/b, which is left over.
     root = make(bytes(tmp_path) + b"/r", {b"a": {b"b": {b"x": b""}}, b"z": {b"y": b""}})
@@ -210,6 +211,35 @@ def test_cancel_ends_the_walk_and_its_processes(tmp_path: Path) -> None:
     root = make(bytes(tmp_path) + b"/r", wide())
     with pytest.raises(Interrupted):
         list(walk(root, cancelled=lambda: True))
+
+
+def test_a_tree_that_changes_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(coordinator, "BUDGET", 10)
+    root = make(bytes(tmp_path) + b"/r", {**wide(), b"still": {b"x": {b"y": b""}}})
+    stop = threading.Event()
+
+    def change() -> None:
+        number = 0
+        while not stop.is_set():
+            number += 1
+            here, there = (b"/d%d" % (number % 30), b"/moved%d" % (number % 7))
+            os.rename(root + here, root + there)
+            make(root + here, {b"new": {b"x%d" % number: b""}, b"l": "/"})
+            shutil.rmtree(root + there)
+
+    changer = threading.Thread(target=change)
+    changer.start()
+    try:
+        for _ in range(3):
+            blocks = list(walk(root, WalkOptions(processes=2)))
+            paths = [block.path for block in blocks]
+            assert paths == sorted(set(paths), key=order_key)
+            assert {root, root + b"/still", root + b"/still/x"} <= set(paths)
+            numbers = {error.errno for block in blocks for error in block.errors}
+            assert numbers <= {errno.ENOENT, errno.ESTALE, errno.ENOTDIR, errno.ELOOP}
+    finally:
+        stop.set()
+        changer.join()
 
 
 @pytest.mark.usefixtures("sabotaged")
@@ -321,11 +351,14 @@ def test_no_process_outlives_the_program(tmp_path: Path, ending: signal.Signals)
         start_new_session=True,
     ) as program:
         assert program.stdout is not None and program.stderr is not None
-        pid = int(program.stdout.readline())
-        assert os.getpgid(pid) != program.pid  # Ctrl-C at a terminal does not come to it
-        program.send_signal(ending)
-        said = program.stderr.read()
-        assert program.wait(60) == -ending
+        try:
+            pid = int(program.stdout.readline())
+            assert os.getpgid(pid) != program.pid  # Ctrl-C at a terminal does not come to it
+            program.send_signal(ending)
+            said = program.stderr.read()
+            assert program.wait(60) == -ending
+        finally:
+            program.kill()
     assert (b"KeyboardInterrupt" in said) == (ending == signal.SIGINT)
     # Ended or being ended: a process that only waits to be collected runs no more.
     until = time.monotonic() + 60
