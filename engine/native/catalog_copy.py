@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 
@@ -154,18 +154,21 @@ class CatalogCopy:
         macros = macros or any(e.kind in _MACROS for e in self.snapshot.entries.values())
         found: dict[tuple[str, str, str], str] = {}
         for kind, sql in _INVENTORY.items():
-            if kind in _MACROS and not macros:
-                continue
-            rows = self.cursor.execute(sql.format(database=literal(self.database))).fetchall()
-            for schema, name, text in rows:
+            for schema, name, text in self._told(sql):
                 found[kind, schema, name] = str(text)
-        comments = _COMMENTS + _COMMENTS_ON_MACROS if macros else _COMMENTS
-        rows = self.cursor.execute(comments.format(database=literal(self.database))).fetchall()
-        for schema, kind, name, column, text in rows:
+        comments = self._told(_COMMENTS)
+        for kind, schema, name, text, comment in self._told(_MACROS_THERE) if macros else ():
+            found[kind, schema, name] = str(text)
+            if comment is not None:
+                comments.append((schema, _MACROS[kind], name, None, comment))
+        for schema, kind, name, column, text in comments:
             on = f"{quote(name)}.{quote(column)}" if column else quote(name)
             key = ("comment", schema, f"{kind} {on}")
             found[key] = f"COMMENT ON {kind} {on} IS {literal(text)}"
         return found
+
+    def _told(self, sql: str) -> list[tuple[Any, ...]]:
+        return self.cursor.execute(sql.format(database=literal(self.database))).fetchall()
 
 
 SEQUENCE_SQL = """concat('CREATE SEQUENCE "', replace(sequence_name, '"', '""'), '"',
@@ -181,14 +184,6 @@ _INVENTORY = {
     "WHERE database_name = {database} AND NOT internal",
     "sequence": f"SELECT schema_name, sequence_name, {SEQUENCE_SQL} FROM duckdb_sequences() "
     "WHERE database_name = {database}",
-    "macro": "SELECT schema_name, function_name, "
-    "string_agg(concat(parameters::VARCHAR, macro_definition)) "
-    "FROM duckdb_functions() WHERE database_name = {database} AND NOT internal "
-    "AND function_type = 'macro' GROUP BY ALL",
-    "table_macro": "SELECT schema_name, function_name, "
-    "string_agg(concat(parameters::VARCHAR, macro_definition)) FROM duckdb_functions() "
-    "WHERE database_name = {database} AND NOT internal "
-    "AND function_type = 'table_macro' GROUP BY ALL",
     "type": "SELECT schema_name, type_name, concat(logical_type, labels::VARCHAR) "
     "FROM duckdb_types() WHERE database_name = {database} AND NOT internal",
     "index": "SELECT schema_name, index_name, rtrim(sql, ';') FROM duckdb_indexes() "
@@ -196,7 +191,15 @@ _INVENTORY = {
 }
 
 
-_MACROS = {"macro", "table_macro"}
+_MACROS = {"macro": "MACRO", "table_macro": "MACRO TABLE"}
+"""Kinds of macros, as entries and as COMMENT ON call them."""
+# Once for both, with their comments: the kernel lists thousands of functions for it.
+_MACROS_THERE = """
+SELECT function_type, schema_name, function_name,
+    string_agg(concat(parameters::VARCHAR, macro_definition)), any_value(comment)
+FROM duckdb_functions() WHERE database_name = {database} AND NOT internal
+    AND function_type IN ('macro', 'table_macro') GROUP BY ALL
+"""
 _COMMENTED = (
     ("TABLE", "duckdb_tables", "table_name", "NULL"),
     ("VIEW", "duckdb_views", "view_name", "NULL"),
@@ -209,12 +212,6 @@ _COMMENTS = " UNION ALL ".join(
     f"SELECT schema_name, '{kind}', {name}, {column}, comment FROM {function}() "
     "WHERE database_name = {database} AND comment IS NOT NULL"
     for kind, function, name, column in _COMMENTED
-)
-_COMMENTS_ON_MACROS = "".join(
-    f" UNION ALL SELECT DISTINCT schema_name, '{kind}', function_name, NULL, comment "
-    "FROM duckdb_functions() WHERE database_name = {database} AND comment IS NOT NULL "
-    f"AND function_type = '{type_}'"
-    for kind, type_ in (("MACRO", "macro"), ("MACRO TABLE", "table_macro"))
 )
 
 

@@ -87,7 +87,7 @@ def explain(
             plan = reader.read(raw)
             plans.append(replace(plan, facts=(*plan.facts, *kept)))
             texts.append(reader.as_json(raw) if statement.json else draw(plans[-1], width=100))
-        if not (logical.relations or statement.analyze or statement.json):
+        if not (logical.relations or kept or statement.analyze or statement.json):
             # Nothing in it is ours to explain: as the user's settings have the kernel draw it.
             told = opened.cursor.execute(f"EXPLAIN {sql}", *executed_with).fetchall()
             texts = [text for _, text in told]

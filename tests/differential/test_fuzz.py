@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections import Counter
 
 SEED = int(os.environ.get("PAGELAKE_SEED", "20260101"))
-QUERIES = int(os.environ.get("PAGELAKE_QUERIES", "40"))
+QUERIES = int(os.environ.get("PAGELAKE_QUERIES", "20"))
 
 
 @pytest.mark.parametrize("world", [0, 1, 2])
