@@ -11,8 +11,8 @@ from pagelake.engine.clients.sqlalchemy.requirements import Requirements
 from tests.clients.dialect_suite import run
 
 PART = (
-    "InsertBehaviorTest or LastrowidTest or SimpleUpdateDeleteTest or BinaryTest or RowFetchTest or "
-    "CTETest or IntervalTest or HasIndexTest or DistinctOnTest"
+    "InsertBehaviorTest or LastrowidTest or SimpleUpdateDeleteTest or BinaryTest or "
+    "RowFetchTest or CTETest or IntervalTest or HasIndexTest or DistinctOnTest"
 )
 
 
