@@ -92,7 +92,7 @@ def attempt(path: Path, failing: FailingCalls, expected: list[State]) -> None:
 @pytest.mark.parametrize(
     ("fault", "step"),
     # Interruptions are repeated below the store, where `test_failing_calls` tries every one.
-    [(Fault.EIO, 5), (Fault.ENOSPC, 5), (Fault.EINTR, 16), (Fault.SHORT_WRITE, 1)],
+    [(Fault.EIO, 8), (Fault.ENOSPC, 8), (Fault.EINTR, 16), (Fault.SHORT_WRITE, 3)],
     ids=lambda value: getattr(value, "name", ""),
 )
 def test_statements(path: Path, fault: Fault, step: int, expected: list[State]) -> None:

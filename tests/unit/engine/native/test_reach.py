@@ -39,7 +39,8 @@ NARROW = (
     "INSERT OR REPLACE INTO pair VALUES (5, 'b2', 9), (5, 'b1', 8), (300, 'z', 1)",
     "INSERT OR REPLACE INTO pair (b, a) VALUES ('b2', 5)",
     "INSERT OR IGNORE INTO t BY NAME SELECT id, name FROM other",
-    "INSERT INTO t (id) SELECT id FROM other JOIN (SELECT 3 AS x) AS s ON other.id >= s.x "
+    "INSERT INTO t (id, name) SELECT id, 'n' || id "
+    "FROM other JOIN (SELECT 3 AS x) AS s ON other.id >= s.x "
     "ON CONFLICT DO NOTHING",
     "WITH w AS (SELECT id, name FROM other) INSERT OR IGNORE INTO t (id, name) SELECT * FROM w",
     "INSERT OR IGNORE INTO t SELECT id + 498, 'n' || id, n, d FROM t WHERE id < 5",
