@@ -29,6 +29,7 @@ import click
 from .. import __version__, connect
 from ..errors import Interrupted, InvalidRequest
 from .commands.errors import discard_output, report, status_of
+from .commands.options import format_option
 from .output.format import (
     BINARY_FORMATS,
     FILE_FORMATS,
@@ -474,15 +475,7 @@ def load(store: str, table: str, files: tuple[Path, ...], quiet: bool) -> None:
 
 @cli.command()
 @click.argument("store")
-@click.option(
-    "--format",
-    "-f",
-    "format_name",
-    type=click.Choice(("table", "json")),
-    default="table",
-    show_default=True,
-    help="For people, or for programs.",
-)
+@format_option
 def info(store: str, format_name: str) -> None:
     """Describe STORE: its identity, tables, segments and settings.
 

@@ -103,21 +103,21 @@ def _scan(con: Connection, request: ScanRequest, *, quiet: bool) -> ScanSummary:
 
 
 def _progress_text(progress: WalkProgress, elapsed: float) -> str:
-    from ..shell.texts import count_text
+    from ..shell.texts import bytes_text, count_text
 
     rate = progress.entries / elapsed if elapsed else 0.0
-    told = f"{progress.entries:,} entries, {rate:,.0f}/s, {_bytes_text(progress.total_bytes)}"
+    told = f"{progress.entries:,} entries, {rate:,.0f}/s, {bytes_text(progress.total_bytes)}"
     return f"{told}, {count_text(progress.errors, 'error')}" if progress.errors else told
 
 
 def _told(summary: ScanSummary) -> str:
-    from ..shell.texts import count_text, duration_text
+    from ..shell.texts import bytes_text, count_text, duration_text
 
     files = summary.entries - summary.directories
     rate = summary.entries / summary.seconds if summary.seconds else 0.0
     told = (
-        f"{summary.entries:,} entries ({count_text(files, 'file')} and others in "
-        f"{summary.directories:,} directories), {_bytes_text(summary.bytes)}, "
+        f"{_many(summary.entries, 'entr')} ({count_text(files, 'file')} and others in "
+        f"{_many(summary.directories, 'director')}), {bytes_text(summary.bytes)}, "
         f"in {duration_text(summary.seconds)} ({rate:,.0f} entries/s)\n"
     )
     if summary.errors:
@@ -126,13 +126,8 @@ def _told(summary: ScanSummary) -> str:
     return told
 
 
-def _bytes_text(count: int) -> str:
-    size = float(count)
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if size < 1024:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:,.1f} PiB"
+def _many(count: int, stem: str) -> str:
+    return f"{count:,} {stem}{'y' if count == 1 else 'ies'}"
 
 
 def _display(*, quiet: bool) -> Progress:

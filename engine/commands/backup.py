@@ -26,9 +26,8 @@ def backup(store: tuple[str, ...], destination: str, quiet: bool) -> None:
       pagelake backup /disk1/lake /backup/lake
     """  # noqa: D301
     from ..safekeeping.backup import backup as copy_store
-    from ..shell.texts import duration_text
+    from ..shell.texts import bytes_text, duration_text
     from .check import progress_bar
-    from .info import bytes_text
 
     with progress_bar(quiet=quiet) as progress:
         done = copy_store(store, destination, progress=progress)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .options import format_option
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -22,15 +24,7 @@ DAMAGED_STATUS = 1
 @click.command()
 @click.argument("store", nargs=-1, required=True)
 @click.option("--repair", is_flag=True, help="Make good what can be made good.")
-@click.option(
-    "--format",
-    "-f",
-    "format_name",
-    type=click.Choice(("table", "json")),
-    default="table",
-    show_default=True,
-    help="For people, or for programs.",
-)
+@format_option
 @click.option("--quiet", "-q", is_flag=True, help="No progress bar.")
 def check(store: tuple[str, ...], repair: bool, format_name: str, quiet: bool) -> int:
     """Verify every checksum, reference, count and bound in STORE.
@@ -93,7 +87,7 @@ def _print_json(report: CheckReport) -> None:
 
 def _print_findings(report: CheckReport) -> None:
     from ..output.terminal import visible
-    from .info import bytes_text
+    from ..shell.texts import bytes_text
 
     for finding in report.findings:
         place = finding.file if finding.offset is None else f"{finding.file}, at {finding.offset}"
@@ -124,7 +118,7 @@ def _print_verdict(report: CheckReport) -> None:
         text += f", {report.damaged} after the repair"
     unused = sum(f.bytes for f in report.left)
     if unused:
-        from .info import bytes_text
+        from ..shell.texts import bytes_text
 
         text += f"; {bytes_text(unused)} unused"
     sys.stdout.write(text + "\n")

@@ -10,7 +10,7 @@ from ... import __version__
 from ..output.format import OutputOptions, writer_for
 from ..output.terminal import visible
 from ..shell.presenter import standard_presenter
-from ..shell.texts import count_text
+from ..shell.texts import bytes_text, count_text
 
 if TYPE_CHECKING:
     from ..connection import Connection
@@ -54,16 +54,6 @@ def show_info(con: Connection, *, as_json: bool) -> None:
         sys.stdout.write(f"{name.replace('_', ' '):<16}{visible(str(value))}\n")
     _print_part(con, "tables")
     _print_part(con, "settings")
-
-
-def bytes_text(size_bytes: int) -> str:
-    """Return a size in the binary unit that gives it one to four digits, such as `1.5 MiB`."""
-    size, unit = float(size_bytes), "bytes"
-    for larger in ("KiB", "MiB", "GiB", "TiB"):
-        if size < 1024:
-            break
-        size, unit = size / 1024, larger
-    return f"{size_bytes} bytes" if unit == "bytes" else f"{size:.1f} {unit}"
 
 
 def _print_part(con: Connection, name: str) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..commands.options import format_option
 from .care import RATE_MB_DEFAULT
 
 if TYPE_CHECKING:
@@ -22,15 +23,6 @@ UNWELL_STATUS = 1
 """Exit status when a device is not live, or when damage is left."""
 
 _store = click.argument("store", nargs=-1, required=True)
-_format = click.option(
-    "--format",
-    "-f",
-    "format_name",
-    type=click.Choice(("table", "json")),
-    default="table",
-    show_default=True,
-    help="For people, or for programs.",
-)
 _quiet = click.option("--quiet", "-q", is_flag=True, help="No progress bar and no summary.")
 
 
@@ -83,7 +75,7 @@ def create(directories: tuple[Path, ...], parity: int) -> None:
 
 @devices.command()
 @_store
-@_format
+@format_option
 def status(store: tuple[str, ...], format_name: str) -> int:
     """Show the devices of STORE, and what scrubs have found on them.
 
@@ -109,8 +101,8 @@ def status(store: tuple[str, ...], format_name: str) -> int:
 
 
 def _print_status(device: StripedDevice, rows: Sequence[dict[str, object]], lost: int) -> None:
-    from ..commands.info import bytes_text
     from ..output.terminal import visible
+    from ..shell.texts import bytes_text
 
     held = device.devices
     sys.stdout.write(
@@ -146,7 +138,7 @@ def _print_status(device: StripedDevice, rows: Sequence[dict[str, object]], lost
               help="Megabytes to read a second; 0 for as fast as possible.")  # fmt: skip
 @click.option("--restart", is_flag=True, help="Begin anew where a scrub was stopped.")
 @click.option("--dry-run", is_flag=True, help="Only report; repair and record nothing.")
-@_format
+@format_option
 @_quiet
 def scrub(
     store: tuple[str, ...],
@@ -194,9 +186,8 @@ def scrub(
 def _print_report(report: ScrubReport, *, as_json: bool, quiet: bool) -> None:
     from dataclasses import asdict
 
-    from ..commands.info import bytes_text
     from ..output.terminal import visible
-    from ..shell.texts import count_text, duration_text
+    from ..shell.texts import bytes_text, count_text, duration_text
 
     if as_json:
         text = {

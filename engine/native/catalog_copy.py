@@ -215,7 +215,7 @@ _COMMENTS = " UNION ALL ".join(
 )
 
 
-def _inside(snapshot: Snapshot, words: Collection[str]) -> frozenset[str]:
+def words_inside(snapshot: Snapshot, words: Collection[str]) -> frozenset[str]:
     """Words, and those of the views and macros that they name, and of what these name in turn."""
     texts = [(view.name.lower(), view.sql) for view in snapshot.views.values()]
     texts += [
@@ -298,7 +298,7 @@ def catalog_copy(
     if words and tracks_dependencies(session):
         words = None  # what depends on an object need not be named
     if words:
-        words = _inside(snapshot, words)
+        words = words_inside(snapshot, words)
     wanted = snapshot.tables if words is None else {*tables, *_tables_named(snapshot, words)}
     kernel = session.database.kernel
     database = kernel.attach_memory("scratch")

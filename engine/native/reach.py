@@ -18,7 +18,7 @@ import numpy as np
 from ...errors import ParseError
 from ...sql.column_types import column_type
 from ...sql.parameters import markers
-from ...sql.tokens import TokenStream, literal, quote
+from ...sql.tokens import TokenStream, literal, quote, tokenize
 from ...sql.upsert import Merge, Upsert, has_subquery, numbered, read_merge, read_upsert
 from ..keys.indexed import is_indexed
 from ..keys.keyed_rows import PART, POSITION, Places
@@ -26,6 +26,7 @@ from ..result import BATCH_ROWS
 from ..statements.bulk_write import as_stored
 from ..statements.change import restore_select
 from ..statements.fast_insert import parameters_by_key
+from .catalog_copy import words_inside
 from .row_gaps import BEFORE
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ class _Source:
             kept = tuple(c for c in definition.columns if c.name.lower() in named)
             if not {i for key in definition.keys for i in key.columns} <= {c.id for c in kept}:
                 return None
-        if has_subquery(upsert.rest):
+        if self._may_read_relations(upsert.rest):
             return None
         clauses = [
             f"{quote(c.name)} {c.type}"
@@ -162,7 +163,9 @@ class _Source:
         return self._reach(rest, queries, "")
 
     def of_merge(self, merge: Merge) -> Reach | None:
-        if has_subquery(merge.condition + merge.rest) or "BY SOURCE" in merge.rest.upper():
+        if self._may_read_relations(merge.condition + merge.rest):
+            return None
+        if "BY SOURCE" in merge.rest.upper():
             return None
         queries = self._looked_up(merge)
         if queries is None:
@@ -182,6 +185,13 @@ class _Source:
             f"{merge.condition} {merge.rest}"
         )
         return self._reach(rest, queries, name)
+
+    def _may_read_relations(self, text: str) -> bool:
+        """Tell whether a piece of the statement has a subquery, or a macro that has one."""
+        if has_subquery(text) or self._change.session.has_kernel_state:  # macros of its own
+            return True
+        words = {str(token.text).lower() for token in tokenize(text)} - {"from"}
+        return not words_inside(self._copy.snapshot, words).isdisjoint({"select", "from"})
 
     @property
     def _target(self) -> str:

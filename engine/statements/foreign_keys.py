@@ -9,6 +9,7 @@ for them in one pass.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -72,21 +73,25 @@ class ForeignKeys:
     ) -> None:
         self._change = change
         self._state = state
-        table, tables = state.definition.id, change.transaction.snapshot.tables
-
-        def met(columns: Collection[int]) -> bool:
-            return only is None or not only.isdisjoint(columns)
-
+        self._only = only
+        self._tables = tables = change.transaction.snapshot.tables
         self._up = [
             _Reference(state, tables[c.table], c)
             for c in state.definition.constraints
-            if c.table is not None and c.table in tables and met(c.columns)
+            if c.table is not None and c.table in tables and self._meets(c.columns)
         ]
-        self._down = [
-            _Reference(child, state, c)
-            for child in tables.values()
+
+    def _meets(self, columns: Collection[int]) -> bool:
+        return self._only is None or not self._only.isdisjoint(columns)
+
+    @cached_property
+    def _down(self) -> list[_Reference]:
+        # Of all tables: not for statements that only add.
+        return [
+            _Reference(child, self._state, c)
+            for child in self._tables.values()
             for c in child.definition.constraints
-            if c.table == table and met(c.referred)
+            if c.table == self._state.definition.id and self._meets(c.referred)
         ]
 
     @property

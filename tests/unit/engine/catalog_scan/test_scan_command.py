@@ -64,10 +64,3 @@ def test_the_summary_says_where_errors_are() -> None:
     told = scan_cli._told(summary)
     assert "10 entries (6 files and others in 4 directories), 3.0 GiB" in told
     assert '2 places could not be read: FROM catalog."proj_errors"' in told
-
-
-@pytest.mark.parametrize(
-    ("count", "told"), [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (2**60, "1,024.0 PiB")]
-)
-def test_bytes_are_told_in_units(count: int, told: str) -> None:
-    assert scan_cli._bytes_text(count) == told

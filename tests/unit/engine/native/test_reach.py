@@ -67,6 +67,13 @@ WHOLE = (
     "MERGE INTO t USING other ON t.id = other.id "
     "WHEN MATCHED THEN UPDATE SET n = (SELECT count(*) FROM t)",
 )
+MACROS = (
+    "CREATE MACRO twice(x) AS x * 2",
+    "CREATE MACRO top() AS (SELECT max(id) FROM t)",
+    "CREATE VIEW counted AS SELECT count(*) AS k FROM t",
+    "CREATE MACRO held() AS (FROM counted)",
+    "CREATE MACRO inside(x) AS x + top()",
+)
 REFUSED = (
     "INSERT INTO t VALUES (700, 'row 5', 1, 1.5) ON CONFLICT (id) DO NOTHING",
     "INSERT INTO t VALUES (5, 'x', 1, 1) ON CONFLICT (id) DO UPDATE SET name = 'row 400'",
@@ -160,6 +167,23 @@ def test_parameters_go_where_they_belong(
     merge = "MERGE INTO t USING (SELECT ?::INTEGER AS id) AS s ON t.id = s.id AND t.n > ? "
     compare(both, merge + "WHEN MATCHED THEN UPDATE SET d = ?", 8, 2, 99)
     assert copied == [1, 0, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("value", "rows"), [("twice(21)", 1), ("top()", -1), ("held()", -1), ("inside(1)", -1)]
+)
+def test_a_macro_may_read_the_whole_table(
+    both: tuple[duckdb.DuckDBPyConnection, pagelake.Connection],
+    copied: list[int],
+    value: str,
+    rows: int,
+) -> None:
+    for connection in both:
+        for sql in MACROS:
+            connection.execute(sql)
+    merge = "MERGE INTO t USING (SELECT 5 AS id) AS s ON t.id = s.id "
+    compare(both, merge + f"WHEN MATCHED THEN UPDATE SET n = {value}")
+    assert copied == [rows]
 
 
 def test_a_sequence_moves_once(
