@@ -8,6 +8,7 @@
     pagelake backup STORE DEST
     pagelake devices …          a store over several directories
     pagelake scan DIR STORE     a directory tree into a catalog
+    pagelake report NAME STORE CATALOG
     pagelake tpch …
 
 Nothing here imports the engine before a store is opened, so that help comes at once.
@@ -18,31 +19,28 @@ from __future__ import annotations
 import difflib
 import os
 import sys
-from contextlib import contextmanager
-from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
 import click
 
 from .. import __version__, connect
-from ..errors import Interrupted, InvalidRequest
+from ..errors import InvalidRequest
 from .commands.errors import discard_output, report, status_of
 from .commands.options import format_option
-from .output.format import (
-    BINARY_FORMATS,
-    FILE_FORMATS,
-    FORMAT_NAMES,
-    LAST_RESULT_FORMATS,
-    MAX_ROWS_DEFAULT,
+from .commands.output import (
+    complete_file,
+    format_switches,
+    query_presenter,
+    refuse_binary_terminal,
+    result_format_option,
+    run_statements,
 )
+from .output.format import MAX_ROWS_DEFAULT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from .connection import Connection
-    from .shell.presenter import Presenter
+    from collections.abc import Sequence
 
 
 class _ReaderGone(Exception):
@@ -68,6 +66,11 @@ class _StoreGroup(click.Group):
             "pagelake.engine.devices.cli",
             "devices",
             "Create, look after and rebuild a store over several devices.",
+        ),
+        "report": (
+            "pagelake.engine.reports.cli",
+            "report",
+            "Print or plot a report over a catalog: usage, growth, ages, what to purge …",
         ),
         "scan": (
             "pagelake.engine.catalog_scan.cli",
@@ -178,25 +181,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(status if isinstance(status, int) else 0)
 
 
-_format_option = click.option(
-    "--format",
-    "-f",
-    "format_name",
-    type=click.Choice(FORMAT_NAMES),
-    help="Result format.  [default: table, or by the ending of --output]",
-)
-
-
-def _format_switches(command: Callable[..., None]) -> Callable[..., None]:
-    """Add `--json` and its like, each short for `--format` with that name."""
-    for name in reversed(FORMAT_NAMES):
-        switch = click.option(
-            f"--{name}", "format_switch", flag_value=name, help=f"Short for --format {name}."
-        )
-        command = switch(command)
-    return command
-
-
 _read_only_option = click.option("--read-only", is_flag=True, help="Refuse to change the store.")
 
 
@@ -210,8 +194,8 @@ _read_only_option = click.option("--read-only", is_flag=True, help="Refuse to ch
     metavar="SQL",
     help="Run SQL or dot commands and leave; may be repeated.",
 )
-@_format_option
-@_format_switches
+@result_format_option
+@format_switches
 @_read_only_option
 def shell(
     store: str,
@@ -243,7 +227,7 @@ def shell(
     interactive = not commands and sys.stdin.isatty()
     chosen = format_switch or format_name
     presenter = configured_presenter(chosen, config, interactive=interactive)
-    _refuse_binary_terminal(presenter)
+    refuse_binary_terminal(presenter)
     opening = Opening(lambda: connect(store, read_only=read_only))
     session = Shell(opening, presenter, report, config)
     try:
@@ -266,8 +250,8 @@ def shell(
 @cli.command()
 @click.argument("store")
 @click.argument("sql")
-@_format_option
-@_format_switches
+@result_format_option
+@format_switches
 @click.option(
     "--output",
     "-o",
@@ -325,7 +309,7 @@ def query(
       pagelake query demo.lake "FROM orders" --format parquet --output orders.parquet
       pagelake query demo.lake - --format jsonl < report.sql | jq .total
     """  # noqa: D301
-    presenter = _query_presenter(format_switch or format_name, output, max_rows)
+    presenter = query_presenter(format_switch or format_name, output, max_rows)
     text = sys.stdin.read() if sql == "-" else sql
     values = [parameter_value(raw) for raw in parameters] or None
     with connect(store, read_only=read_only) as con:
@@ -338,67 +322,11 @@ def query(
                 hint="run them by commands of their own",
             )
         if output is None:
-            _run_query(con, statements, values, presenter)
+            run_statements(con, statements, values, presenter)
         else:
-            with _complete_file(output) as stream:
+            with complete_file(output) as stream:
                 presenter.stream = stream
-                _run_query(con, statements, values, presenter)
-
-
-def _query_presenter(format_name: str | None, output: Path | None, max_rows: int) -> Presenter:
-    from dataclasses import replace
-
-    from .shell.presenter import standard_presenter
-
-    if format_name is None:
-        suffix = output.suffix.lower() if output else ""
-        format_name = FILE_FORMATS.get(suffix, "table")
-    presenter = standard_presenter(format_name)
-    if output is not None:
-        presenter.is_terminal = False
-        presenter.options = replace(presenter.options, colour=False)
-    presenter.options = replace(presenter.options, max_rows=max_rows)
-    presenter.max_rows = max_rows
-    _refuse_binary_terminal(presenter)
-    return presenter
-
-
-def _refuse_binary_terminal(presenter: Presenter) -> None:
-    if presenter.is_terminal and presenter.format_name in BINARY_FORMATS:
-        raise click.UsageError(
-            f"{presenter.format_name} is a binary format and would garble the terminal; "
-            "use --output FILE or a pipe"
-        )
-
-
-def _run_query(
-    con: Connection, statements: list[str], values: list[object] | None, presenter: Presenter
-) -> None:
-    import time
-
-    from .shell.watched import run_watched
-
-    observer = None
-    if sys.stderr.isatty():
-        from .shell.observation import Observer
-
-        observer = Observer(con._session)
-
-    def run(number: int, poll: Callable[[], None]) -> None:
-        started = time.perf_counter()
-        result = con.sql(statements[number], values)
-        if number == len(statements) - 1 or presenter.format_name not in LAST_RESULT_FORMATS:
-            presenter.show(result, started, poll)
-        elif result.columns:
-            for _ in result.reader():
-                poll()
-
-    for number in range(len(statements)):
-        run_watched(con, partial(run, number), presenter, observer, _cancelled)
-
-
-def _cancelled() -> None:
-    raise Interrupted("cancelled")
+                run_statements(con, statements, values, presenter)
 
 
 def parameter_value(raw: str) -> object:
@@ -424,28 +352,6 @@ def parameter_value(raw: str) -> object:
     except InvalidOperation:
         return raw
     return number if number.is_finite() else raw
-
-
-@contextmanager
-def _complete_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a file that takes its name when it is complete, so that no half of one is left."""
-    if path.exists() and not path.is_file():
-        # A device or a named pipe cannot be replaced, only written to.
-        with path.open("wb") as stream:
-            yield stream
-        return
-    if not path.absolute().parent.is_dir():
-        raise InvalidRequest(
-            f"{path} cannot be written: there is no directory {path.parent}",
-            hint="create it, or name another file",
-        )
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished{path.suffix}")
-    try:
-        with unfinished.open("wb") as stream:
-            yield stream
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 @cli.command()

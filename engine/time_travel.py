@@ -14,14 +14,16 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-import duckdb
 from sqlglot.tokenizer_core import TokenType
 
 from ..errors import InvalidRequest, ParseError, SnapshotGone, UnknownName, Unsupported
+from ..extensions.reports import REPORTS
 from ..sql.names import close_matches
 from ..sql.provider import RelationKind
 from ..sql.references import At, FunctionCall, at_schema, changes_schema, references
 from ..sql.tokens import TokenStream, literal, quote
+from .constant import constant
+from .reports.expansion import expanded, named_argument
 
 if TYPE_CHECKING:
     from ..sql.references import VersionedName
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
     from .session import Session
 
 _INTEGER = re.compile(r"\d{1,18}")
-_KIND = re.compile(r"^[\w ]+ Error: ")
 _NAMES = {TokenType.VAR, TokenType.IDENTIFIER}
 _FUNCTIONS = ("table_changes",)
 
@@ -91,6 +92,11 @@ def require_lasting(sql: str) -> None:
                 construct="AT with an expression in a view",
                 hint="write the version as a number, or give it a tag",
             )
+
+
+def _is_constant(argument: str) -> bool:
+    """Tell whether an argument, by position or by name, is a literal."""
+    return _is_literal(named_argument(argument)[1])
 
 
 def _is_literal(expression: str) -> bool:
@@ -166,59 +172,6 @@ def tagged(snapshot: Snapshot, name: str) -> int:
     return version
 
 
-def constant(
-    session: Session, expression: str, sql_type: str, *, meaning: str = "", read: str = "{}"
-) -> object:
-    """The value of a constant expression, computed by the kernel in the session's time zone.
-
-    Args:
-        session: The session.
-        expression: Its text.
-        sql_type: The type that it is converted to.
-        meaning: What it stands for, for messages; its type by default.
-        read: How the converted value is read, as SQL text with a place for it.
-
-    Raises:
-        InvalidRequest: It is NULL, or no constant of that type.
-    """
-    expression, meaning = expression.strip(), meaning or sql_type
-    if not expression:
-        raise InvalidRequest(f"a {meaning} is missing")
-    cursor = session.database.kernel.cursor()
-    try:
-        for setting in session.kernel_settings:
-            cursor.execute(setting)
-        converted = read.format(f"CAST(({expression}\n) AS {sql_type})")
-        rows = cursor.execute(f"SELECT {converted}").fetchall()
-    except duckdb.Error as error:
-        raise _not_constant(expression, sql_type, meaning, str(error)) from error
-    finally:
-        cursor.close()
-    if len(rows) != 1 or rows[0][0] is None:
-        value = "NULL" if read == "{}" else "NULL or infinite"
-        raise InvalidRequest(f"{expression} is no {meaning}: its value is {value}")
-    return rows[0][0]
-
-
-def _not_constant(expression: str, sql_type: str, meaning: str, told: str) -> InvalidRequest:
-    """The error about an expression that the kernel could not compute."""
-    if "Values were not provided" in told:
-        return InvalidRequest(
-            f"{expression}: there is no value for the parameter",
-            hint="pass a list for ? and $1, a dictionary for $name",
-        )
-    hint = None
-    if "Referenced column" in told:
-        what = "it names a column, and only constants can stand here"
-        if sql_type == "VARCHAR" and '"' not in expression:
-            hint = f"a text stands between quotes: {literal(expression)}"
-    else:
-        what = _KIND.sub("", told.splitlines()[0])
-        if sql_type == "INTERVAL":
-            hint = "an interval is written like this: INTERVAL 7 DAY"
-    return InvalidRequest(f"{expression} is no {meaning}: {what}", hint=hint)
-
-
 def name_in(text: str) -> Name:
     """The possibly qualified name that a text consists of.
 
@@ -276,16 +229,31 @@ def _splice_name(
     spliced.replace(reference.start, reference.end, "")
 
 
+def _is_users(catalog: SessionCatalog, function: str) -> bool:
+    """Tell whether somebody has made a table macro of a name."""
+    entries = catalog.snapshot.entries
+    return any(kind == "table_macro" and name == function for kind, _, name in entries)
+
+
 def _splice_call(
     session: Session, call: FunctionCall, catalog: SessionCatalog, spliced: Spliced
 ) -> None:
+    if call.function in REPORTS and not (call.bare and _is_users(catalog, call.function)):
+        report = REPORTS[call.function]
+        text = expanded(session, report, call.arguments, catalog.snapshot)
+        inner = splice(session, text, catalog)
+        spliced.lasting &= inner.lasting and all(map(_is_constant, call.arguments))
+        spliced.replace(call.start, call.end, f"({inner.sql})")
+        return
+    if call.bare:
+        return  # a function of the user, or nobody's: the kernel knows
     if call.function in catalog.system:
         if call.arguments:
             raise InvalidRequest(f"pagelake.{call.function} takes no arguments")
         spliced.replace(call.bracket, call.end, "")
         return
     if call.function not in _FUNCTIONS:
-        known = [*_FUNCTIONS, *catalog.system]
+        known = [*_FUNCTIONS, *catalog.system, *REPORTS]
         raise UnknownName(
             f'there is no relation or function "pagelake.{call.function}"',
             name=call.function,

@@ -7,6 +7,7 @@ still sees the user's own SQL::
     FROM t x AT (TAG => 'july')              →  FROM "pagelake at 9 main"."t" x
     FROM pagelake.table_changes('t', 3, 5)   →  FROM "pagelake changes 3 5 main.t"."table_changes"
     FROM pagelake.snapshots()                →  FROM pagelake.snapshots
+    FROM report_usage('proj')                →  FROM (SELECT …)
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 
 UNITS = frozenset({"VERSION", "TIMESTAMP", "TAG"})
 """What AT can name a version by."""
-_POSSIBLE = re.compile(r"\bAT\s*\(|\bpagelake\s*\.\s*\w+\s*\(", re.IGNORECASE)
+_POSSIBLE = re.compile(r"\bAT\s*\(|\bpagelake\s*\.\s*\w+\s*\(|\breport_\w+\s*\(", re.IGNORECASE)
+_BARE = re.compile(r"report_\w+", re.IGNORECASE)
+"""Functions that are known without their schema, where nothing of the user's has such a name."""
 _AT_SCHEMA = re.compile(r"pagelake at (\d+) (.+)", re.IGNORECASE | re.DOTALL)
 _CHANGES_SCHEMA = re.compile(r"pagelake changes (\d+) (\d+) (\w+)", re.IGNORECASE)
 _BEFORE_RELATIONS = {"FROM", "JOIN", ",", "LATERAL", "SUMMARIZE"}
@@ -72,6 +75,7 @@ class FunctionCall:
         start: Offset of the name.
         bracket: Offset of the opening bracket.
         end: Offset behind the closing one.
+        bare: Whether it was named without its schema.
     """
 
     function: str
@@ -79,6 +83,7 @@ class FunctionCall:
     start: int
     bracket: int
     end: int
+    bare: bool = False
 
 
 def references(sql: str) -> list[VersionedName | FunctionCall]:
@@ -151,18 +156,18 @@ def _name_before(tokens: Sequence[Token], last: int) -> Name:
 
 
 def _call(sql: str, tokens: Sequence[Token], bracket: int) -> FunctionCall | None:
-    if bracket < 4 or tokens[bracket - 2].token_type is not TokenType.DOT:
+    function = str(tokens[bracket - 1].text)
+    bare = bracket < 2 or tokens[bracket - 2].token_type is not TokenType.DOT
+    first = bracket - 1 if bare else bracket - 3
+    if first < 1 or tokens[first - 1].text.upper() not in _BEFORE_RELATIONS:
         return None
-    if tokens[bracket - 4].text.upper() not in _BEFORE_RELATIONS:
-        return None
-    if tokens[bracket - 3].text.lower() != "pagelake":
+    if not _BARE.fullmatch(function) if bare else tokens[first].text.lower() != "pagelake":
         return None
     stream = TokenStream(sql)
     stream.at = bracket
     texts = arguments(stream)
-    start = tokens[bracket - 3].start
-    function = str(tokens[bracket - 1].text).lower()
-    return FunctionCall(function, texts, start, tokens[bracket].start, stream.behind)
+    start, opened = tokens[first].start, tokens[bracket].start
+    return FunctionCall(function.lower(), texts, start, opened, stream.behind, bare)
 
 
 def arguments(stream: TokenStream) -> tuple[str, ...]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ...errors import AlreadyExists, UnknownName
+from ...errors import AlreadyExists
 from ...extensions.catalog.relations import HIDDEN_SCHEMA, PUBLIC_SCHEMA, Relations
-from ...sql.names import close_matches
 from ...storage.effects import (
     Append,
     Constraint,
@@ -23,6 +22,7 @@ from ..statements.change import Change, verify_keys
 from ..statements.key_check import KeyCheck
 from ..statements.modify import all_positions
 from ..statements.shadow import plain_column
+from .listing import unknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -156,26 +156,6 @@ class StoredCatalog:
                 return
             self._transaction.add(OPERATION, DropTable(known.id))
         self._transaction.add(OPERATION, CreateTable(made))
-
-
-def catalogs(snapshot: Snapshot) -> list[str]:
-    """Names of the catalogs that a store has."""
-    suffix = Relations("x").entries.name[1:]
-    tables = (state.definition for state in snapshot.tables.values())
-    return sorted(
-        table.name.removesuffix(suffix)
-        for table in tables
-        if table.schema == HIDDEN_SCHEMA and table.name.endswith(suffix)
-    )
-
-
-def unknown(snapshot: Snapshot, name: str) -> UnknownName:
-    """Return the error about a catalog that is not there."""
-    return UnknownName(
-        f'there is no catalog "{name}"',
-        name=name,
-        suggestions=close_matches(name, catalogs(snapshot)),
-    )
 
 
 def _definition(table: CatalogTable, table_id: str) -> TableDefinition:

@@ -18,10 +18,11 @@ import pyarrow as pa
 from ...errors import Denied, InvalidRequest, UnknownName
 from ...sql.names import close_matches
 from ..catalog_scan.procedures import SCAN_PARAMETERS, catalog_drop, catalog_scan
+from ..constant import constant
 from ..devices.care import RATE_MB_DEFAULT, require_striped, run_rebuild, run_scrub
 from ..query import from_table
 from ..result import Result
-from ..time_travel import constant, name_in
+from ..time_travel import name_in
 from .change import target_table
 
 if TYPE_CHECKING:

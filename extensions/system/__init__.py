@@ -16,6 +16,7 @@ def register(registry: Registry) -> None:
     from .pages import Pages
     from .queries import Queries
     from .relations import Relations
+    from .reports import ReportsRelation
     from .result_cache import ResultCacheRelation
     from .row_groups import RowGroups
     from .segments import Segments
@@ -30,6 +31,7 @@ def register(registry: Registry) -> None:
         Pages,
         Queries,
         Relations,
+        ReportsRelation,
         ResultCacheRelation,
         RowGroups,
         Segments,

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import pagelake
+from pagelake.engine.cli import cli
 from pagelake.engine.output.format import _MODULES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,9 +35,11 @@ DEVICE_MODULES = {
 
 # Modules that something other than an import statement starts.
 # Loaded by name: the program, its heavier commands, and the result formats.
-ENTRY_POINTS = {"pagelake.__main__", "pagelake.engine.commands.backup"} | {
-    f"pagelake.engine.output.{module}" for module in set(_MODULES.values())
-}
+ENTRY_POINTS = (
+    {"pagelake.__main__"}
+    | {f"pagelake.engine.output.{module}" for module in set(_MODULES.values())}
+    | {module for module, *_ in type(cli).mounted.values()}  # type: ignore[attr-defined]
+)
 
 FILE_CALLS = {
     "open", "io.open", "os.open", "os.fdopen", "os.read", "os.write", "os.pread", "os.pwrite",

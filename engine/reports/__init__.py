@@ -1,0 +1,1 @@
+"""Reports over catalogs of files: in SQL, on the command line, as pictures."""
