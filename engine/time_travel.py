@@ -20,19 +20,32 @@ from ..errors import InvalidRequest, ParseError, SnapshotGone, UnknownName, Unsu
 from ..extensions.reports import REPORTS
 from ..sql.names import close_matches
 from ..sql.provider import RelationKind
-from ..sql.references import At, FunctionCall, at_schema, changes_schema, references
+from ..sql.references import (
+    At,
+    FileSelection,
+    FunctionCall,
+    VersionedName,
+    at_schema,
+    changes_schema,
+    references,
+)
 from ..sql.tokens import TokenStream, literal, quote
 from .constant import constant
 from .reports.expansion import expanded, named_argument
+from .selected_files import selected_paths
 
 if TYPE_CHECKING:
-    from ..sql.references import VersionedName
     from ..sql.tokens import Name
     from ..storage.snapshot import Snapshot
     from .catalog import SessionCatalog
     from .session import Session
 
 _INTEGER = re.compile(r"\d{1,18}")
+_LASTS = re.compile(
+    r"^\s*CREATE\s+(OR\s+REPLACE\s+)?((TEMP|TEMPORARY|SECURE|RECURSIVE)\s+)*"
+    r"(VIEW|MACRO|FUNCTION)\b",
+    re.IGNORECASE,
+)
 _NAMES = {TokenType.VAR, TokenType.IDENTIFIER}
 _FUNCTIONS = ("table_changes",)
 
@@ -72,10 +85,22 @@ def splice(session: Session, sql: str, catalog: SessionCatalog) -> Spliced:
     """
     spliced = Spliced(sql)
     for reference in references(sql):
-        if isinstance(reference, FunctionCall):
-            _splice_call(session, reference, catalog, spliced)
-        else:
-            _splice_name(session, reference, catalog, spliced)
+        match reference:
+            case FunctionCall():
+                _splice_call(session, reference, catalog, spliced)
+            case FileSelection():
+                if _LASTS.match(sql):
+                    raise Unsupported(
+                        "a view or macro cannot choose files by a query",
+                        construct="a query that chooses files in a view or macro",
+                        hint="write the query where the files are read",
+                    )
+                query = splice(session, reference.query, catalog).sql
+                paths = selected_paths(session, query, catalog)
+                spliced.replace(reference.start, reference.end, paths)
+                spliced.lasting = False  # other rows may choose other files
+            case VersionedName():
+                _splice_name(session, reference, catalog, spliced)
     return spliced.finish()
 
 
@@ -86,7 +111,7 @@ def require_lasting(sql: str) -> None:
         Unsupported: An AT clause is not a literal.
     """
     for reference in references(sql):
-        if not isinstance(reference, FunctionCall) and not _is_literal(reference.at.expression):
+        if isinstance(reference, VersionedName) and not _is_literal(reference.at.expression):
             raise Unsupported(
                 "a view can read the past at a literal version, tag or time only",
                 construct="AT with an expression in a view",

@@ -8,6 +8,7 @@ still sees the user's own SQL::
     FROM pagelake.table_changes('t', 3, 5)   →  FROM "pagelake changes 3 5 main.t"."table_changes"
     FROM pagelake.snapshots()                →  FROM pagelake.snapshots
     FROM report_usage('proj')                →  FROM (SELECT …)
+    FROM read_csv((SELECT path FROM …))      →  FROM read_csv(['/a.csv', …])
 """
 
 from __future__ import annotations
@@ -25,11 +26,22 @@ if TYPE_CHECKING:
 
 UNITS = frozenset({"VERSION", "TIMESTAMP", "TAG"})
 """What AT can name a version by."""
-_POSSIBLE = re.compile(r"\bAT\s*\(|\bpagelake\s*\.\s*\w+\s*\(|\breport_\w+\s*\(", re.IGNORECASE)
+_POSSIBLE = re.compile(
+    r"\bAT\s*\(|\bpagelake\s*\.\s*\w+\s*\(|\breport_\w+\s*\("
+    r"|\b(read|parquet|sniff)_\w+\s*\(\s*\(\s*(SELECT|FROM|WITH)\b",
+    re.IGNORECASE,
+)
 _BARE = re.compile(r"report_\w+", re.IGNORECASE)
 """Functions that are known without their schema, where nothing of the user's has such a name."""
 _AT_SCHEMA = re.compile(r"pagelake at (\d+) (.+)", re.IGNORECASE | re.DOTALL)
 _CHANGES_SCHEMA = re.compile(r"pagelake changes (\d+) (\d+) (\w+)", re.IGNORECASE)
+_FILE_READERS = frozenset({
+    "read_parquet", "parquet_scan", "parquet_metadata", "parquet_schema", "parquet_file_metadata",
+    "parquet_kv_metadata", "read_csv", "read_csv_auto", "sniff_csv", "read_json", "read_json_auto",
+    "read_json_objects", "read_json_objects_auto", "read_ndjson", "read_ndjson_auto",
+    "read_ndjson_objects", "read_text", "read_blob",
+})  # fmt: skip
+"""Functions of the kernel that stand for the content of files."""
 _BEFORE_RELATIONS = {"FROM", "JOIN", ",", "LATERAL", "SUMMARIZE"}
 """What a relation may come behind; behind INTO or TABLE brackets hold columns."""
 _WORDS = {TokenType.VAR, TokenType.IDENTIFIER}
@@ -86,18 +98,47 @@ class FunctionCall:
     bare: bool = False
 
 
-def references(sql: str) -> list[VersionedName | FunctionCall]:
+@dataclass(frozen=True, slots=True)
+class FileSelection:
+    """``reader((SELECT path …))``: files that a query chooses.
+
+    Attributes:
+        query: Text of the query.
+        start: Offset of the bracket around it.
+        end: Offset behind that.
+    """
+
+    query: str
+    start: int
+    end: int
+
+    @property
+    def bracket(self) -> int:
+        """Offset of the bracket around it."""
+        return self.start
+
+
+Reference = VersionedName | FunctionCall | FileSelection
+
+
+def references(sql: str) -> list[Reference]:
     """Find the references of Pagelake's own in a text, in its order."""
     if not _POSSIBLE.search(sql):
         return []
     tokens = tokenize(sql)
-    found: list[VersionedName | FunctionCall] = []
+    found: list[Reference] = []
+    done = 0
     for index in range(1, len(tokens)):
         if tokens[index].text != "(" or tokens[index].token_type is TokenType.IDENTIFIER:
             continue
-        reference = _versioned(sql, tokens, index) or _call(sql, tokens, index)
+        if tokens[index].start < done:
+            continue  # inside a query that is run by itself
+        selection = _selection(sql, tokens, index)
+        reference = selection or _versioned(sql, tokens, index) or _call(sql, tokens, index)
         if reference is not None:
             found.append(reference)
+        if selection is not None:
+            done = selection.end
     return found
 
 
@@ -168,6 +209,20 @@ def _call(sql: str, tokens: Sequence[Token], bracket: int) -> FunctionCall | Non
     texts = arguments(stream)
     start, opened = tokens[first].start, tokens[bracket].start
     return FunctionCall(function.lower(), texts, start, opened, stream.behind, bare)
+
+
+def _selection(sql: str, tokens: Sequence[Token], bracket: int) -> FileSelection | None:
+    if tokens[bracket - 1].text.lower() not in _FILE_READERS or bracket + 2 >= len(tokens):
+        return None
+    if tokens[bracket + 1].text != "(":
+        return None
+    if tokens[bracket + 2].text.upper() not in {"SELECT", "FROM", "WITH"}:
+        return None
+    stream = TokenStream(sql)
+    stream.at = bracket + 1
+    stream.skip_balanced()
+    start = tokens[bracket + 1].start
+    return FileSelection(sql[start + 1 : stream.behind - 1], start, stream.behind)
 
 
 def arguments(stream: TokenStream) -> tuple[str, ...]:

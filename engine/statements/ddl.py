@@ -64,6 +64,7 @@ from .shadow import (
     constraints_of,
     define,
     generated_of,
+    is_plain,
     plain_column,
     read_table,
 )
@@ -216,7 +217,8 @@ def _definition_of_body(
         replaced = "OR REPLACE " if statement.or_replace else ""
         target = f"{copy.path(schema)}.{quote(name)}"
         copy.cursor.execute(f"CREATE {replaced}TABLE {target} {body}")
-        shadow = read_table(copy.cursor, copy.database, schema, name)
+        plain = is_plain(statement.body)
+        shadow = read_table(copy.cursor, copy.database, schema, name, plain=plain)
         return define(shadow, identity, snapshot, written_in_body(statement.body))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...sql.column_types import column_type, typed_null
 from ...sql.tokens import TokenStream, literal, quote
@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 
 
 _COLLATED = re.compile(r"VARCHAR COLLATE ((?:\w+\.)*\w+)\)")
+_MORE = re.compile(
+    r"\b(AS|CHECK|COLLATE|FOREIGN|GENERATED|PRIMARY|REFERENCES|UNIQUE)\b", re.IGNORECASE
+)
+"""Words of definitions that are more than names, types and defaults."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,14 @@ class ShadowTable:
     constraints: tuple[ShadowConstraint, ...]
 
 
-def read_table(cursor: Cursor, database: str, schema: str, name: str) -> ShadowTable:
+def is_plain(sql: str) -> bool:
+    """Tell whether the text of a definition is a list of names, types and defaults."""
+    return _MORE.search(sql) is None
+
+
+def read_table(
+    cursor: Cursor, database: str, schema: str, name: str, *, plain: bool = False
+) -> ShadowTable:
     """Read a native table's definition back.
 
     Args:
@@ -73,24 +84,35 @@ def read_table(cursor: Cursor, database: str, schema: str, name: str) -> ShadowT
         database: The database that the table is in.
         schema: Its schema.
         name: Its name.
+        plain: Whether it has columns only, none of them generated or with a collation; NOT NULL
+            aside, there are no constraints. The kernel's lists of tables need not be asked then:
+            the first look at them has an instance make all its built-in views, which takes as
+            long as making the instance did.
     """
     where = (
         f"WHERE database_name = {literal(database)} AND schema_name = {literal(schema)} "
         f"AND table_name = {literal(name)}"
     )
-    columns = cursor.execute(
-        "SELECT column_name, data_type, is_nullable, column_default, is_generated "
-        f"FROM duckdb_columns() {where} ORDER BY column_index"
-    ).fetchall()
-    collations = _collations(
-        cursor.execute(f"SELECT sql FROM duckdb_tables() {where}").fetchall()[0][0]
-    )
-    constraints = cursor.execute(
-        "SELECT constraint_type, constraint_column_names, expression, "
-        "referenced_table, referenced_column_names "
-        f"FROM duckdb_constraints() {where} ORDER BY constraint_index"
-    ).fetchall()
     table = f"{quote(database)}.{quote(schema)}.{quote(name)}"
+    collations: dict[str, str] = {}
+    constraints: Sequence[tuple[Any, ...]] = ()
+    if plain:
+        columns = cursor.execute(
+            'SELECT name, type, NOT "notnull", dflt_value, false '
+            f"FROM pragma_table_info({literal(table)}) ORDER BY cid"
+        ).fetchall()
+    else:
+        columns = cursor.execute(
+            "SELECT column_name, data_type, is_nullable, column_default, is_generated "
+            f"FROM duckdb_columns() {where} ORDER BY column_index"
+        ).fetchall()
+        listed = cursor.execute(f"SELECT sql FROM duckdb_tables() {where}").fetchall()
+        collations = _collations(listed[0][0])
+        constraints = cursor.execute(
+            "SELECT constraint_type, constraint_column_names, expression, "
+            "referenced_table, referenced_column_names "
+            f"FROM duckdb_constraints() {where} ORDER BY constraint_index"
+        ).fetchall()
     types = told_columns(cursor, table, [row[1] for row in columns])
     return ShadowTable(
         tuple(
