@@ -17,6 +17,10 @@ def close_matches(name: str, candidates: Iterable[str], *, at_most: int = 3) -> 
         candidates: What exists.
         at_most: How many to suggest.
     """
-    by_folded = {candidate.lower(): candidate for candidate in candidates}
-    near = difflib.get_close_matches(name.lower(), by_folded, n=at_most, cutoff=0.6)
+    schema, dot, _ = name.lower().rpartition(".")
+    # Of names in one schema the schema says nothing, and would make all of them near.
+    shared = schema + dot
+    by_folded = {candidate.lower().removeprefix(shared): candidate for candidate in candidates}
+    asked = name.lower().removeprefix(shared)
+    near = difflib.get_close_matches(asked, by_folded, n=at_most, cutoff=0.6)
     return tuple(by_folded[folded] for folded in near)

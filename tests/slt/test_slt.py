@@ -1,7 +1,8 @@
-"""Every .slt file of this folder, each on all its engines."""
+"""Every .slt file of this folder; PAGELAKE_FULL=1: each on all its engines."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ HEADER = "# name: x\n# description: y\n# group: [z]\n\n"
 @pytest.mark.parametrize("path", FILES, ids=[p.relative_to(HERE).as_posix() for p in FILES])
 def test_file(path: Path, tmp_path: Path, rewrite_goldens: bool) -> None:
     __tracebackhide__ = True
-    run_file(path, tmp_path, rewrite=rewrite_goldens)
+    run_file(path, tmp_path, rewrite=rewrite_goldens, whole="PAGELAKE_FULL" in os.environ)
 
 
 def test_names_in_headers_are_the_files_own() -> None:
