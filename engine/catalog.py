@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ..errors import Denied, InvalidRequest
+from ..extensions.files import relations as files
 from ..sql import statement as st
 from ..sql.classify import classify
 from ..sql.provider import Relation, RelationColumn, RelationKind, SystemRelation
@@ -24,7 +25,13 @@ DEFAULT_SCHEMA = "main"
 """Where a bare name is looked for that the current schema does not have."""
 CATALOG_SCHEMAS = frozenset({"catalog", "catalog_data"})
 """Schemas that hold the catalogs of directory trees: scans change them, and IMPORT DATABASE."""
-RESERVED_SCHEMAS = {SYSTEM_SCHEMA, *CATALOG_SCHEMAS, "information_schema", "pg_catalog"}
+RESERVED_SCHEMAS = {
+    SYSTEM_SCHEMA,
+    *CATALOG_SCHEMAS,
+    files.HIDDEN_SCHEMA,
+    "information_schema",
+    "pg_catalog",
+}
 """Schemas in which only the system makes something."""
 
 CHANGE_COLUMNS = (
@@ -33,6 +40,13 @@ CHANGE_COLUMNS = (
     RelationColumn("row_id", "BIGINT"),
 )
 """Columns of a table's changes before its own."""
+
+
+_OF_FILES: Mapping[str, Sequence[Relation]] = {
+    name: (Relation(RelationKind.ENTRY, DEFAULT_SCHEMA, name, (), key="macro", sql=sql),)
+    for name, sql in files.MACROS.items()
+}
+"""Macros that are always there, after the user's own."""
 
 
 def require_changeable(schema: str, *, importing: bool = False) -> None:
@@ -125,6 +139,7 @@ class SessionCatalog:
                 self._temporary(parts[0])
                 or self._find(self.schema, parts[0])
                 or self._find(DEFAULT_SCHEMA, parts[0])
+                or self._of_files(DEFAULT_SCHEMA, parts[0])
             )
         return None
 
@@ -138,7 +153,7 @@ class SessionCatalog:
         if schema.lower() == SYSTEM_SCHEMA:
             relation = self.system.get(name.lower())
             if relation is None:
-                return None
+                return self._of_files(SYSTEM_SCHEMA, name)
             columns = tuple(RelationColumn(f.name, str(f.type)) for f in relation.schema)
             return Relation(
                 RelationKind.SYSTEM,
@@ -165,11 +180,39 @@ class SessionCatalog:
             version=self.version,
         )
 
+    def _of_files(self, schema: str, name: str) -> Relation | None:
+        """One of the views of files, under a schema in which it can be named."""
+        if name.lower() not in files.VIEWS:
+            return None
+        stored = self.snapshot.table(files.HIDDEN_SCHEMA, files.ELEMENTS) is not None
+        sql = files.view_sql(name.lower(), stored=stored)
+        return Relation(
+            RelationKind.VIEW,
+            schema,
+            name.lower(),
+            (),
+            key=DEFAULT_SCHEMA,
+            sql=sql,
+            version=self.version,
+            reads=files.READS if stored else "SELECT NULL",
+        )
+
+    def is_built_in(self, relation: Relation) -> bool:
+        """Tell whether a relation is one of the views that are always there."""
+        if relation.kind is not RelationKind.VIEW or relation.name not in files.VIEWS:
+            return False
+        there = self if relation.version == self.version else self.for_view(relation)
+        return there.snapshot.view(relation.schema, relation.name) is None
+
     def _elsewhere(self, schema: str, name: str) -> Relation | None:
         """A relation of another version, by the name that its reference was replaced by."""
         past = read_at_schema(schema)
         if past is not None and self.past is not None:
-            return self.at(past[0])._find(past[1], name)
+            there = self.at(past[0])
+            found = there._find(past[1], name)
+            if found is None and past[1] == DEFAULT_SCHEMA:
+                return there._of_files(past[1], name)
+            return found
         changes = read_changes_schema(schema)
         if changes is None or self.past is None:
             return None
@@ -191,7 +234,7 @@ class SessionCatalog:
     def entries(self) -> Mapping[str, Sequence[Relation]]:
         """Macros and types by folded name."""
         if not self.snapshot.entries:
-            return {}
+            return _OF_FILES
         found: dict[str, list[Relation]] = {}
         for entry in self.snapshot.entries.values():
             if entry.kind in {"macro", "table_macro", "type"}:
@@ -199,11 +242,11 @@ class SessionCatalog:
                     RelationKind.ENTRY, entry.schema, entry.name, (), key=entry.kind, sql=entry.sql
                 )
                 found.setdefault(entry.name.lower(), []).append(relation)
-        return found
+        return {**_OF_FILES, **found}
 
     def names(self) -> Sequence[str]:
         """Names that could have been meant, for suggestions."""
-        return [*self._stored_names(), *self.temporary, *self.system]
+        return [*self._stored_names(), *self.temporary, *self.system, files.FILES, files.OBJECTS]
 
     def _stored_names(self) -> Iterable[str]:
         for state in self.snapshot.tables.values():

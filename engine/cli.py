@@ -9,6 +9,8 @@
     pagelake devices …          a store over several directories
     pagelake scan DIR STORE     a directory tree into a catalog
     pagelake report NAME STORE CATALOG
+    pagelake cp, mv, rm, …      files of a store, written STORE:/path
+    pagelake mount STORE DIR    the files of a store as a file system
     pagelake tpch …
 
 Nothing here imports the engine before a store is opened, so that help comes at once.
@@ -57,10 +59,20 @@ class _StoreGroup(click.Group):
             "backup",
             "Copy a store, in use or not, into another directory; again only what is new.",
         ),
+        "cat": (
+            "pagelake.engine.transfer.cli_copy",
+            "cat",
+            "Write files of a store to standard output.",
+        ),
         "check": (
             "pagelake.engine.commands.check",
             "check",
             "Verify everything in a store, and repair what can be repaired.",
+        ),
+        "cp": (
+            "pagelake.engine.transfer.cli_copy",
+            "cp",
+            "Copy files between local directories and stores.",
         ),
         "devices": (
             "pagelake.engine.devices.cli",
@@ -77,10 +89,50 @@ class _StoreGroup(click.Group):
             "scan",
             "Scan a directory tree into a catalog: one row a file.",
         ),
+        "du": (
+            "pagelake.engine.transfer.cli_list",
+            "du",
+            "Sum up bytes below directories of a store.",
+        ),
+        "ls": (
+            "pagelake.engine.transfer.cli_list",
+            "ls",
+            "List files of a store.",
+        ),
+        "mount": (
+            "pagelake.engine.fuse.cli",
+            "mount",
+            "Mount the files of a store on a directory.",
+        ),
+        "mv": (
+            "pagelake.engine.transfer.cli_copy",
+            "mv",
+            "Move or rename files and directories.",
+        ),
+        "rm": (
+            "pagelake.engine.transfer.cli_copy",
+            "rm",
+            "Remove files and directories from a store.",
+        ),
+        "tag": (
+            "pagelake.engine.transfer.cli_list",
+            "tag",
+            "Show or set tags of files.",
+        ),
         "tpch": (
             "pagelake.tpch.cli",
             "tpch",
             "Generate, load and run the TPC-H benchmark, and compare engines.",
+        ),
+        "tree": (
+            "pagelake.engine.transfer.cli_list",
+            "tree",
+            "Draw directories of a store as a tree.",
+        ),
+        "unmount": (
+            "pagelake.engine.fuse.cli",
+            "unmount",
+            "End a mount.",
         ),
     }
 

@@ -19,15 +19,19 @@ from ..storage.devices.local_device import LocalDevice
 from ..storage.devices.memory_device import MemoryDevice
 from ..storage.devices.striped_device import open_member, open_striped
 from ..storage.environment import Environment
+from ..storage.files.files import Files
 from ..storage.hot_directory import HotDirectory
 from ..storage.keys.key_index import KeyIndexes
 from ..storage.store import Store
+from .files.functions import FileFunctions
+from .files.urls import StoredUrls
 from .kernel import Kernel, kernel_version
+from .leaves.cold_columns import ColdColumns
 from .leaves.delta import Deltas
 from .leaves.hot_tier import HotTier
 from .leaves.leaf_source import LeafSource
-from .leaves.route import Routing
 from .leaves.router import Router
+from .leaves.routing import Routing
 from .maintenance import Maintenance
 from .native.introspection import introspect
 from .plan_cache import PlanCache
@@ -114,6 +118,8 @@ class Database:
         self.attached: set[str] = set()
         self.forgives = False
         self.keys = KeyIndexes(self.store)
+        self.files = Files(self.store, self.keys)
+        self.urls = StoredUrls(self.kernel, self.files)
         self.log = QueryLog()
         self.plans = PlanCache(self.settings.integer("plan_cache_entries"))
         self.results = ResultCache(self.settings.integer("result_cache_bytes"))
@@ -128,6 +134,8 @@ class Database:
                 self.system,
                 self._system_source,
                 lambda route: introspect(route, self.name),
+                FileFunctions(self.kernel, self.files),
+                ColdColumns(self.kernel, self.store.pages),
             )
         )
         self.maintenance = Maintenance(self)
@@ -235,11 +243,13 @@ class Database:
             session.close()
         self.release_abandoned()
         for close in (
+            self.files.close,
             self.maintenance.close,
             self.router.close,
             self.hot.detach_all,
             self.results.forget,
             self.kernel.close,
+            self.urls.close,
             self.store.close,
         ):
             # One part that cannot be closed must not keep the others open.

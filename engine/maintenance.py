@@ -1,6 +1,6 @@
 """Background work: sealing, compaction, checkpoints, hot segments, reclaiming.
 
-    commit -> wake -> seal -> compact -> checkpoint -> build hot segments -> reclaim
+    commit -> wake -> seal -> compact -> checkpoint -> build hot segments -> sweep -> reclaim
 
 One thread a database, woken by commits; of the processes on one store, one at a time writes row
 groups anew. Whatever is done may fail, be interrupted or be done twice by two processes, and
@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from ..errors import Conflict, Error
+from ..storage.content.content_pages import groups_naming
+from ..storage.content.tables import CHUNKS, NEVER_SCANNED
 from ..storage.maintenance.compaction import rewrite
 from ..storage.maintenance.plan import (
     SEAL_GROUPS_MIN,
@@ -36,6 +38,7 @@ from .leaves.hot_tier import HOT_ROWS_MIN
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from ..storage.content.sweep import Sweeper
     from ..storage.effects import RowGroup
     from ..storage.hot_directory import HotFile
     from ..storage.snapshot import TableState
@@ -80,6 +83,7 @@ class Maintenance:
         self._planned: dict[str, tuple[int, bool]] = {}
         self._resting: dict[str, float] = {}
         self._reclaimed = time.monotonic()
+        self._sweeper: Sweeper | None = None
         self._lease = Lease(database.store.device)
         self._pace = Pace(self._rate, self._stop)
         self.log = TaskLog(database.environment)
@@ -237,6 +241,7 @@ class Maintenance:
             self._checkpoint,
             self.build_all,
             self._forget_dropped,
+            self._sweep,
             self._reclaim,
         ):
             # One task that fails must not keep the others from being done.
@@ -281,6 +286,29 @@ class Maintenance:
             with self.log.task("fold"):
                 self._database.store.fold()
 
+    def _sweep(self) -> None:
+        if CHUNKS not in self._database.store.head.snapshot.tables:
+            return
+        if self._swept_by().due(time.monotonic()):
+            with self.log.task("sweep") as run:
+                run.rows = self._swept_by().run(time.monotonic()).chunks
+
+    def sweep(self) -> int:
+        """Forget chunks of contents that the newest version does not need; returns how many."""
+        if CHUNKS not in self._database.store.snapshot().tables:
+            return 0
+        with self.log.task("sweep") as run:
+            run.rows = self._swept_by().run(time.monotonic(), age_s=0.0).chunks
+        return run.rows
+
+    def _swept_by(self) -> Sweeper:
+        from ..storage.content.sweep import Sweeper
+
+        with self._lock:
+            if self._sweeper is None:
+                self._sweeper = Sweeper(self._database.store)
+            return self._sweeper
+
     def _reclaim(self) -> None:
         if time.monotonic() - self._reclaimed < _RECLAIM_EVERY_S:
             return
@@ -298,8 +326,10 @@ class Maintenance:
         for table in store.snapshot().tables if sparse else ():
             with self._rewriting, suppress(Conflict):
                 self._rewrite_all(
-                    table, "compact", lambda s: plan_moving(s, sparse), self._pace, background=True
-                )
+                    table, "compact",
+                    lambda s: plan_moving(s, sparse, groups_naming(store.pages, s, sparse)),
+                    self._pace, background=True,
+                )  # fmt: skip
 
     def _forget_dropped(self) -> None:
         """Drop what was derived from tables that are gone."""
@@ -385,6 +415,8 @@ class Maintenance:
         """
         hot = self._database.hot
         if sum(group.rows for group in groups) < HOT_ROWS_MIN or not hot.directory.writable:
+            return
+        if state.definition.id in NEVER_SCANNED:
             return
         with (
             suppress(OSError, duckdb.Error),

@@ -29,6 +29,7 @@ class Plan:
         point_query: The compiled form of a query for rows of one table by their key.
         cacheable: False where it depends on more than text and catalog.
         verdict: Whether results of a query may be kept, once that was asked.
+        files: The view of files that an INSERT, UPDATE or DELETE is about; None for a table.
     """
 
     text: str
@@ -40,6 +41,12 @@ class Plan:
     point_query: PointQuery | None = None
     cacheable: bool = True
     verdict: Verdict | None = None
+    files: str | None = None
+
+    @property
+    def verb(self) -> str:
+        """What the statement does, in one word."""
+        return type(self.statement).__name__.upper()
 
     @property
     def blind(self) -> bool:

@@ -19,13 +19,15 @@ from ..sql.names import close_matches
 from ..sql.nested_names import NestedSchemas
 from ..sql.optimizer import optimize
 from ..sql.provider import RelationKind
-from ..sql.qualified_columns import without_schema
+from ..sql.qualified_columns import without_database, without_schema
 from ..sql.references import without_versions
-from ..sql.tokens import tokenize
 from ..storage.row_group import stored_schema
 from .caller_scope import find_object, names_in_scope
+from .files.late_content import with_late_content
+from .files.target import compiled_insert, target_of
 from .kernel_errors import is_hot_damage, located
 from .keys.point_query import compile_point_query
+from .leaves.catalog_leaf import narrow
 from .leaves.transaction_time import asks_time, start_clock, stop_clock
 from .native.about_queries import is_about_query
 from .native.decision import as_native
@@ -51,15 +53,11 @@ if TYPE_CHECKING:
 
 _FILE = re.compile(r"[/*?]|\.(parquet|csv|tsv|json|jsonl|ndjson|gz|zst|txt)$", re.IGNORECASE)
 _SEED = re.compile(r"\bsetseed\s*\(", re.IGNORECASE)
-_ITS_DATABASE = re.compile(
-    r"\bpg_catalog\s*\.\s*(?=current_(database|catalog)\s*\()", re.IGNORECASE
-)
-"""Qualified, these would tell the name of a route."""
 _KERNEL_NAMES = re.compile(r"^(duckdb_|pragma_|sqlite_|pg_)", re.IGNORECASE)
 _KERNEL_SCHEMAS = {"information_schema", "pg_catalog"}
 _OWN_SYNTAX = re.compile(
     r"^\s*(SAVEPOINT|RELEASE|ROLLBACK\s+(TRANSACTION\s+|WORK\s+)?TO|CALL|SHOW|DESC|DESCRIBE|USE"
-    r"|SET|RESET|START|BEGIN|END|RESTORE|(CREATE|DROP)\s+TAG)\b"
+    r"|SET|RESET|START|BEGIN|END|RESTORE|(CREATE|DROP)\s+TAG|CREATE\s+DIRECTORY)\b"
     r"|^\s*CREATE\b.*\b(CLONE|CLUSTER\s+BY)\b|^\s*ALTER\b.*\bCLUSTER\s+BY\b",
     re.IGNORECASE | re.DOTALL,
 )
@@ -87,6 +85,7 @@ def make_plan(session: Session, text: str, snapshot: Snapshot | None = None) -> 
         sql = statement.sql
     plan = Plan(text, statement, snapshot.catalog_version, sql=sql)
     if isinstance(statement, st.Query):
+        plan.sql = with_late_content(plan.sql, catalog)
         point = compile_point_query(plan.sql, catalog.resolve, snapshot)
         if point is None:
             plan.logical = optimize(bind(plan.sql, catalog))
@@ -98,6 +97,11 @@ def make_plan(session: Session, text: str, snapshot: Snapshot | None = None) -> 
         if _SEED.search(plan.sql):
             # What follows takes its random numbers where the seed was set.
             session.has_kernel_state, plan.cacheable = True, False
+    elif (target_of_files := target_of(session, statement)) is not None:
+        plan.files = target_of_files
+        if isinstance(statement, st.Insert):
+            plan.fast_insert = compiled_insert(statement)
+        plan.cacheable = plan.fast_insert is not None
     elif isinstance(statement, st.Insert):
         plan.cacheable = False
         target = None if session.is_temporary(statement.target) else snapshot.table(
@@ -218,12 +222,20 @@ def run(
         session.database.condemn_hot()
         opened.close(drained=False)
         opened = open_route(session, logical, frame, snapshot)
+        # The narrower text may name what is damaged.
+        execution.sql, execution.parameters = plan.sql, given
         return opened.cursor
 
+    given = recording.parameters if recording else parameters
+    try:
+        sql, bound = narrow(session, logical, plan.sql, given, snapshot, opened.route)
+    except BaseException as error:
+        finish(0, error, drained=False)
+        raise
     execution = Execution(
         opened.cursor,
-        plan.sql,
-        recording.parameters if recording else parameters,
+        sql,
+        bound,
         finish,
         session.database.abandoned.append,
         lambda error: _taken_away(
@@ -497,6 +509,8 @@ def run_on_primary(
         # A name that nothing has is the one to be created, or the kernel says what is wrong.
         found = tuple(name for name in logical.foreign if find_object(name, frame) is not None)
         logical = replace(logical, foreign=found)
+    elif logical.ranges:
+        sql, parameters = narrow(session, logical, sql, parameters, snapshot)
     opened = open_route(session, logical, frame, snapshot, primary=True)
     if session.guard.one_result and not is_change:
         return _streamed(session, sql, parameters, opened)
@@ -567,25 +581,3 @@ def from_table(session: Session, content: object, sql: str = "SELECT * FROM rows
         lambda: session.guard.watch(cursor),
     )
     return Result(execution)
-
-
-def without_database(sql: str, database: str, catalog: SessionCatalog) -> str:
-    """Take the store's own name out of three-part names; the kernel knows it by another."""
-    sql = _ITS_DATABASE.sub("", sql)
-    if database.lower() not in sql.lower():
-        return sql
-    tokens = tokenize(sql)
-    cuts: list[tuple[int, int]] = []
-    for index in range(len(tokens) - 2):
-        first, dot, second = tokens[index : index + 3]
-        before = tokens[index - 1].text if index else ""
-        if first.text.lower() != database.lower() or dot.text != "." or before == ".":
-            continue
-        third = tokens[index + 4].text if index + 4 < len(tokens) else ""
-        dotted = index + 4 < len(tokens) and tokens[index + 3].text == "."
-        parts = [first.text, second.text, third] if dotted else [first.text, second.text]
-        if catalog.resolve(parts) is not None:
-            cuts.append((first.start, dot.end + 1))
-    for start, end in reversed(cuts):
-        sql = sql[:start] + sql[end:]
-    return sql

@@ -58,8 +58,8 @@ class Rivals:
             _merge(merged, mine)
         head = self._store.head
         for version in range(transaction.base.version + 1, head.visible.version + 1):
-            known = head.recent.footprint(version)
-            if known is not None:
+            if version > head.recent.since:
+                known = head.recent.footprint(version)
                 theirs = _unless_deleted_from(_patient(known[0]), mine)
                 check(_patient(mine), theirs, self._store.pages, known[1])
 
@@ -145,7 +145,7 @@ def _patient(footprint: Footprint) -> Footprint:
     tables: dict[str, set[Kind]] = {}
     for table, kinds in footprint.tables.items():
         plain = {*kinds, Kind.APPEND} if Kind.KEYED_APPEND in kinds else set(kinds)
-        tables[table] = plain - {Kind.READ, Kind.KEYED_APPEND}
+        tables[table] = plain - {Kind.READ, Kind.KEYED_APPEND, Kind.RELY}
     names = {name for name in footprint.names if name[0] != "sequence"}
     return Footprint(tables, footprint.deletes, footprint.rewrites, names)
 

@@ -32,6 +32,7 @@ from ..storage.schema_path import joined
 from ..storage.snapshot import OVERLAY_STAMP
 from . import query
 from .catalog import DEFAULT_SCHEMA, SessionCatalog, require_changeable, temporary_relations
+from .files import statements as file_statements
 from .guard import Guard
 from .kernel_errors import is_hot_damage, located, statements_of, translate
 from .keys import index_statements, point_run
@@ -162,7 +163,8 @@ class Session:
             return Result(None, count=sum(c for c in counts if c > 0))
 
     def _insert_fast(self, transaction: Transaction, plan: Plan, rows: list[object]) -> Result:
-        result = insert.insert_fast(Change(self, transaction), plan, rows)
+        quick = insert.insert_fast if plan.files is None else file_statements.insert_fast
+        result = quick(Change(self, transaction), plan, rows)
         if result is None:
             raise _NotPlain
         return result
@@ -239,17 +241,18 @@ class Session:
         def writing(
             operation: str, run: Callable[[Change], Result | None], *, blind: bool = False
         ) -> Result:
-            return self.writing(
-                operation,
-                lambda t: run(Change(self, t, parameters, frame)) or Result(None),
-                blind=blind,
-            )
+            def changed(transaction: Transaction) -> Result:
+                return run(Change(self, transaction, parameters, frame)) or Result(None)
+
+            return self.writing(operation, changed, blind=blind)
 
         match statement:
             case _ if attached.is_kernels_own(self, statement):
                 result = self.pass_through(plan.sql, parameters, frame)
             case st.Native(verb="READ"):
                 result = mirror.run_reading(self, statement, parameters, frame)
+            case st.Insert() | st.Update() | st.Delete() if plan.files is not None:
+                result = writing(plan.verb, lambda c: file_statements.run(c, plan))
             case st.Native():
                 result = writing(statement.verb, lambda c: mirror.run_native(c, statement))
             case st.Insert():

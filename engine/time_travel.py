@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING
 from sqlglot.tokenizer_core import TokenType
 
 from ..errors import InvalidRequest, ParseError, SnapshotGone, UnknownName, Unsupported
+from ..extensions.files.relations import ELEMENTS, FILES, HIDDEN_SCHEMA, changes_sql
 from ..extensions.reports import REPORTS
+from ..sql.file_urls import SCHEME, with_prefix
 from ..sql.names import close_matches
 from ..sql.provider import RelationKind
 from ..sql.references import (
@@ -30,6 +32,7 @@ from ..sql.references import (
     references,
 )
 from ..sql.tokens import TokenStream, literal, quote
+from .catalog_scan.changes import CATALOG_CHANGES, changes_query
 from .constant import constant
 from .reports.expansion import expanded, named_argument
 from .selected_files import selected_paths
@@ -101,7 +104,21 @@ def splice(session: Session, sql: str, catalog: SessionCatalog) -> Spliced:
                 spliced.lasting = False  # other rows may choose other files
             case VersionedName():
                 _splice_name(session, reference, catalog, spliced)
-    return spliced.finish()
+    spliced.finish()
+    if SCHEME in sql or SCHEME in spliced.sql:
+        _splice_urls(session, catalog, spliced)
+    return spliced
+
+
+def _splice_urls(session: Session, catalog: SessionCatalog, spliced: Spliced) -> None:
+    """Let URLs of stored files mean what the statement sees."""
+    spliced.lasting = False
+    snapshot, database = catalog.snapshot, session.database
+    is_newest = snapshot.version == database.store.known_version and not snapshot.overlay
+    if is_newest and not session.in_transaction:
+        database.urls.begin()
+    else:
+        spliced.sql = with_prefix(spliced.sql, database.urls.enter(snapshot))
 
 
 def require_lasting(sql: str) -> None:
@@ -263,22 +280,28 @@ def _is_users(catalog: SessionCatalog, function: str) -> bool:
 def _splice_call(
     session: Session, call: FunctionCall, catalog: SessionCatalog, spliced: Spliced
 ) -> None:
-    if call.function in REPORTS and not (call.bare and _is_users(catalog, call.function)):
+    if call.bare and _is_users(catalog, call.function):
+        return
+    query = None
+    if call.function in REPORTS:
         report = REPORTS[call.function]
-        text = expanded(session, report, call.arguments, catalog.snapshot)
-        inner = splice(session, text, catalog)
+        query = expanded(session, report, call.arguments, catalog.snapshot)
+    elif call.function == CATALOG_CHANGES:
+        query = changes_query(session, call.arguments, catalog.snapshot)
+    if query is not None:
+        inner = splice(session, query, catalog)
         spliced.lasting &= inner.lasting and all(map(_is_constant, call.arguments))
         spliced.replace(call.start, call.end, f"({inner.sql})")
         return
-    if call.bare:
-        return  # a function of the user, or nobody's: the kernel knows
+    if call.bare and call.function not in _FUNCTIONS:
+        return  # nobody's: the kernel says so
     if call.function in catalog.system:
         if call.arguments:
             raise InvalidRequest(f"pagelake.{call.function} takes no arguments")
         spliced.replace(call.bracket, call.end, "")
         return
     if call.function not in _FUNCTIONS:
-        known = [*_FUNCTIONS, *catalog.system, *REPORTS]
+        known = [*_FUNCTIONS, CATALOG_CHANGES, *catalog.system, *REPORTS]
         raise UnknownName(
             f'there is no relation or function "pagelake.{call.function}"',
             name=call.function,
@@ -299,12 +322,16 @@ def _splice_call(
             f"version {first} comes after version {last}",
             hint="name the older version first",
         )
-    relation = catalog.at(last).resolve(name.parts)
-    if relation is None or relation.kind is not RelationKind.TABLE:
+    then = catalog.at(last)
+    relation = then.resolve(name.parts)
+    of_files = relation is not None and relation.name == FILES and then.is_built_in(relation)
+    if of_files:
+        relation = then.resolve((HIDDEN_SCHEMA, ELEMENTS))
+    elif relation is None or relation.kind is not RelationKind.TABLE:
         raise UnknownName(
             f'there was no table "{named}" at version {last}',
             name=named,
-            suggestions=close_matches(name.last, catalog.at(last).names()),
+            suggestions=close_matches(name.last, then.names()),
         )
     first, horizon = max(first, 1), session.database.store.log.horizon.read()
     if first <= horizon:
@@ -312,6 +339,9 @@ def _splice_call(
             f"what version {first} changed cannot be told any more",
             hint=f"the changes of versions {horizon + 1} to {catalog.snapshot.version} can be read",
         )
-    schema = changes_schema(first, last, relation.key)
+    changes = None
+    if relation is not None:
+        changes = f'{quote(changes_schema(first, last, relation.key))}."table_changes"'
     spliced.lasting &= all(map(_is_literal, call.arguments))
-    spliced.replace(call.start, call.end, f'{quote(schema)}."table_changes"')
+    text = f"({changes_sql(changes)})" if of_files else str(changes)
+    spliced.replace(call.start, call.end, text)

@@ -25,6 +25,7 @@ from sqlglot.tokenizer_core import TokenType
 from ..errors import UnknownName
 from ..storage.schema_path import SEPARATOR
 from .logical import Leaf, LogicalPlan, Occurrence
+from .path_views import stored_files
 from .predicate import Constant, Predicate
 from .provider import Catalog, Relation, RelationKind
 from .tokens import dialect_of, tokenize
@@ -74,6 +75,7 @@ class _Found:
     any_word: bool = False
     visiting: set[tuple[str, str]] = field(default_factory=set)
     foreign: dict[str, None] = field(default_factory=dict)
+    named: dict[tuple[str, ...], Relation] = field(default_factory=dict)
 
     def note(self, relation: Relation, occurrence: Occurrence | None) -> None:
         key = relation.identity
@@ -107,7 +109,8 @@ def bind(sql: str, catalog: Catalog) -> LogicalPlan:
         Leaf(relation, () if key in found.opaque else tuple(found.occurrences.get(key, ())))
         for key, relation in found.relations.items()
     )
-    return LogicalPlan(sql, leaves, tuple(found.made), tuple(found.foreign))
+    named = tuple(found.named.items())
+    return LogicalPlan(sql, leaves, tuple(found.made), tuple(found.foreign), named)
 
 
 def _bind_text(sql: str, catalog: Catalog, found: _Found, depth: int) -> None:
@@ -191,12 +194,20 @@ def _note_relation(
     if relation.kind is not RelationKind.VIEW:
         found.note(relation, occurrence)
         return
+    files = stored_files(relation)
+    if files is not None:  # what it reads is known without reading its long text
+        inner = catalog.for_view(relation).resolve((files.schema, files.table))
+        if inner is not None:
+            found.note(inner, None)
+            found.note_made(relation)
+            return
     key = relation.identity
     if key in found.visiting and key not in found.views:
         raise UnknownName(f'infinite recursion: the view "{relation.name}" reads itself')
     if key not in found.views:
         found.visiting.add(key)
-        _bind_text(relation.sql, catalog.for_view(relation), found, depth + 1)
+        text = relation.reads or relation.sql
+        _bind_text(text, catalog.for_view(relation), found, depth + 1)
         found.note_made(relation)
 
 
@@ -211,6 +222,8 @@ def _bind_tree(tree: exp.Expr, catalog: Catalog, found: _Found, depth: int) -> N
         if relation is not None and _is_cte(parts, ctes) and relation.identity in found.visiting:
             continue  # CREATE RECURSIVE VIEW: a CTE of the view's own name
         if relation is not None:
+            if relation.kind is RelationKind.VIEW and not depth:
+                found.named[tuple(part.lower() for part in parts)] = relation
             _note_relation(relation, occurrences.get(id(table)), catalog, found, depth)
         elif not _is_cte(parts, ctes):
             found.foreign[".".join(parts)] = None

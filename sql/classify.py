@@ -24,6 +24,7 @@ from .statement import (
     Attach,
     Call,
     CloneTable,
+    CreateDirectory,
     CreateSchema,
     CreateTable,
     CreateTag,
@@ -240,6 +241,8 @@ def _create(stream: TokenStream) -> Statement:
         return native.create_object(stream, kind, temporary=temporary)
     if kind == "VIEW" or kind in _VIEW_PREFIXES:
         return _create_view(stream, or_replace=or_replace, temporary=temporary)
+    if kind == "DIRECTORY":
+        return _create_directory(stream)
     if kind not in {"TABLE", "SCHEMA", "TAG"}:
         kind = f"{kind} {stream.word(1)}" if kind in _CREATE_PREFIXES else kind
         return Other(f"CREATE {kind}")
@@ -255,6 +258,23 @@ def _create(stream: TokenStream) -> Statement:
         at = _ended(stream, at_clause(stream))
         return CloneTable(name, or_replace, if_not_exists, source, at)
     return _create_table(stream, name, (or_replace, if_not_exists, temporary))
+
+
+def _create_directory(stream: TokenStream) -> CreateDirectory:
+    stream.at += 1
+    if_not_exists = stream.accept("IF", "NOT", "EXISTS")
+    path = _text(stream)
+    source = _text(stream) if stream.accept("CLONE") else None
+    _ended(stream, None)
+    return CreateDirectory(path, if_not_exists, source)
+
+
+def _text(stream: TokenStream) -> str:
+    """A path, which is a string."""
+    if stream.at_end() or stream.tokens[stream.at].token_type is not TokenType.STRING:
+        raise stream.error("expected a path between quotes, such as '/photos'")
+    stream.at += 1
+    return str(stream.tokens[stream.at - 1].text)
 
 
 def _create_view(stream: TokenStream, *, or_replace: bool, temporary: bool) -> CreateView:

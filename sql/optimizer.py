@@ -10,12 +10,14 @@ from collections.abc import Callable
 from typing import Final
 
 from .logical import LogicalPlan
+from .rules.path_range import path_range
 from .rules.prune_columns import prune_columns
 from .rules.push_predicates import push_predicates
+from .rules.top_rows import top_rows
 
 Rule = Callable[[LogicalPlan], LogicalPlan]
 
-RULES: Final[tuple[Rule, ...]] = (prune_columns, push_predicates)
+RULES: Final[tuple[Rule, ...]] = (prune_columns, push_predicates, path_range, top_rows)
 
 
 def optimize(

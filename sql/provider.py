@@ -63,6 +63,7 @@ class Relation:
         version: The version at which it is read; None for that of the statement.
         since: Of the changes of a table, the first version whose changes count; ``version`` is
             the last.
+        reads: Of a view whose text is long, a short one that reads the same relations.
     """
 
     kind: RelationKind
@@ -73,6 +74,7 @@ class Relation:
     sql: str = ""
     version: int | None = None
     since: int = 0
+    reads: str = ""
 
     @property
     def routed_schema(self) -> str:

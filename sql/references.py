@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 UNITS = frozenset({"VERSION", "TIMESTAMP", "TAG"})
 """What AT can name a version by."""
 _POSSIBLE = re.compile(
-    r"\bAT\s*\(|\bpagelake\s*\.\s*\w+\s*\(|\breport_\w+\s*\("
+    r"\bAT\s*\(|\bpagelake\s*\.\s*\w+\s*\(|\b(report_\w+|(table|catalog)_changes)\s*\("
     r"|\b(read|parquet|sniff)_\w+\s*\(\s*\(\s*(SELECT|FROM|WITH)\b",
     re.IGNORECASE,
 )
-_BARE = re.compile(r"report_\w+", re.IGNORECASE)
+_BARE = re.compile(r"report_\w+|(table|catalog)_changes", re.IGNORECASE)
 """Functions that are known without their schema, where nothing of the user's has such a name."""
 _AT_SCHEMA = re.compile(r"pagelake at (\d+) (.+)", re.IGNORECASE | re.DOTALL)
-_CHANGES_SCHEMA = re.compile(r"pagelake changes (\d+) (\d+) (\w+)", re.IGNORECASE)
-_FILE_READERS = frozenset({
+_CHANGES_SCHEMA = re.compile(r"pagelake changes (\d+) (\d+) ([\w.]+)", re.IGNORECASE)
+FILE_READERS = frozenset({
     "read_parquet", "parquet_scan", "parquet_metadata", "parquet_schema", "parquet_file_metadata",
     "parquet_kv_metadata", "read_csv", "read_csv_auto", "sniff_csv", "read_json", "read_json_auto",
     "read_json_objects", "read_json_objects_auto", "read_ndjson", "read_ndjson_auto",
@@ -212,7 +212,7 @@ def _call(sql: str, tokens: Sequence[Token], bracket: int) -> FunctionCall | Non
 
 
 def _selection(sql: str, tokens: Sequence[Token], bracket: int) -> FileSelection | None:
-    if tokens[bracket - 1].text.lower() not in _FILE_READERS or bracket + 2 >= len(tokens):
+    if tokens[bracket - 1].text.lower() not in FILE_READERS or bracket + 2 >= len(tokens):
         return None
     if tokens[bracket + 1].text != "(":
         return None

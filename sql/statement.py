@@ -104,6 +104,15 @@ class CloneTable:
 
 
 @dataclass(frozen=True, slots=True)
+class CreateDirectory:
+    """CREATE DIRECTORY path; ``source`` is the path behind CLONE, None for an empty one."""
+
+    path: str
+    if_not_exists: bool
+    source: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class RestoreTable:
     """RESTORE TABLE … TO."""
 
@@ -395,6 +404,7 @@ Statement = (
     | Delete
     | CreateTable
     | CloneTable
+    | CreateDirectory
     | RestoreTable
     | CreateTag
     | DropTag

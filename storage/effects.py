@@ -119,7 +119,9 @@ class TableDefinition:
 
     Columns that were dropped are remembered, because rows inlined before still carry them.
     ``cluster_by`` names the columns (by id) that maintenance sorts the rows by; ``columns`` are
-    those that are stored.
+    those that are stored. Hot segments leave the columns ``cold`` (by id) out, and compress others
+    as ``hot_codecs`` says (id and name of a codec of the kernel's); neither means anything for the
+    rows.
     """
 
     id: str
@@ -131,6 +133,8 @@ class TableDefinition:
     dropped: tuple[Column, ...] = ()
     cluster_by: tuple[int, ...] = ()
     generated: tuple[GeneratedColumn, ...] = ()
+    cold: tuple[int, ...] = ()
+    hot_codecs: tuple[tuple[int, str], ...] = ()
 
     @property
     def keys(self) -> tuple[Constraint, ...]:
@@ -173,6 +177,8 @@ class RowGroup:
         first_row_id: Row id of the first row, given when the record is applied (a rewritten
             row group brings its own); a row whose value in the column ``ROW_ID_COLUMN`` is not
             NULL keeps that id instead.
+        told: Codes of its rows' keys, one a row, where its append told them; this is not part of
+            what is stored.
     """
 
     id: str
@@ -181,6 +187,7 @@ class RowGroup:
     inline: bytes | None = None
     inline_columns: tuple[int, ...] = ()
     first_row_id: int = 0
+    told: tuple[AppendedKeys, ...] = field(default=(), compare=False, repr=False)
 
     @property
     def explicit_row_ids(self) -> bool:
@@ -306,7 +313,7 @@ class DropView:
 
 @dataclass(frozen=True, slots=True)
 class AppendedKeys:
-    """What an append adds to one key.
+    """What an append adds to one key, a delete takes from it, or somebody relies on.
 
     Attributes:
         columns: Column ids of the key.
@@ -326,7 +333,8 @@ class Append:
         row_groups: The row groups, in order.
         keyed: True when the rows were checked against a key, so that concurrent appends to the
             same table do not commute with this one, unless both tell their keys.
-        keys: The keys, where they are few, each key of the table once; empty otherwise.
+        keys: The keys in the order of the rows, those with a NULL left out, where they are few,
+            each key of the table once; empty otherwise.
     """
 
     table: str
@@ -337,10 +345,33 @@ class Append:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Delete positions of row groups; the vectors hold the newly deleted positions only."""
+    """Delete positions of row groups.
+
+    Attributes:
+        table: Table id.
+        vectors: The newly deleted positions only, by row group id.
+        keys: The keys of the rows, where they are few; empty says that it may be any row.
+    """
 
     table: str
     vectors: Mapping[str, DeleteVector]
+    keys: tuple[AppendedKeys, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rely:
+    """Need rows to be there still, as they were read; changes nothing.
+
+    Whoever deletes or replaces one of the rows meanwhile does not commute with this, whichever of
+    both commits first. Where the rows lie does not matter.
+
+    Attributes:
+        table: Table id.
+        keys: Keys of the rows, each of which names a row by itself; empty says all rows.
+    """
+
+    table: str
+    keys: tuple[AppendedKeys, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -450,6 +481,7 @@ Effect = (
     | DropView
     | Append
     | Delete
+    | Rely
     | Rewrite
     | AttachKeyRuns
     | CloneTable

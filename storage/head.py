@@ -1,8 +1,9 @@
 """The head of the log: the newest versions that a process knows, and how it follows others.
 
-Most records change rows only (``RecordHead.ids``). Blind appends commute with them, so a process
-that only appends learns of them without decoding them: its *snapshot* is then behind its *tail*
-until somebody reads, but names and columns are right. Whoever changes the head holds its lock.
+Most records change rows only (``RecordHead.ids``). Whether appends commute with them is told by
+their key changes, so a process that only appends learns of them without decoding them: its
+*snapshot* is then behind its *tail* until somebody reads, but names and columns are right. Whoever
+changes the head holds its lock.
 """
 
 from __future__ import annotations
@@ -142,16 +143,22 @@ class Head:
                 for content in self._log.following(self.tail):
                     version = self.tail + 1
                     head = peek(content, store_id=self._store_id, name=record_name(version))
-                    if head.ids is None:
+                    if head.ids is None or head.keys is None:
                         break
                     self._verify_place((head.base_version, head.base_hash), head.hash, version)
-                    self._extend(version, head.hash, head.time_us)
-                    self.recent.note(version, head.hash, head.ids)
+                    self._looked_at(version, head)
                 else:
                     return
             except (Error, OSError):
                 """What is wrong is told below, where the records are decoded."""
             self.refresh(sync=False)
+
+    def _looked_at(self, version: int, head: RecordHead) -> None:
+        """Note a record of which the rows were not decoded."""
+        assert head.ids is not None, "a change of names is applied"
+        assert head.keys is not None, "nothing is known of what it changes"
+        self._extend(version, head.hash, head.time_us)
+        self.recent.note(version, head.hash, head.ids, head.keys, f"version {version}")
 
     def _extend(self, version: int, record_hash: bytes, time_us: int) -> None:
         if version > self.tail:
@@ -246,7 +253,7 @@ class Head:
         info = commit_info(version, snapshot.time_us, record.stored_bytes, transactions)
         footprint = Footprint.of(effect for t in transactions for effect in t.effects)
         described = f"version {version} ({info.operation})"
-        self.recent.note(version, record.hash, (t.id for t in transactions), (footprint, described))
+        self.recent.note(version, record.hash, (t.id for t in transactions), footprint, described)
         self._history.append(info)
         self._recent[version] = snapshot
         if len(self._recent) > RECENT_KEPT:
@@ -264,10 +271,7 @@ class Head:
         if record is not None and self.snapshot.version == self.tail:
             self.advance(record)
         else:
-            assert head.ids is not None, "a change of names is committed on what was applied"
-            version = self.tail + 1
-            self._extend(version, head.hash, head.time_us)
-            self.recent.note(version, head.hash, head.ids)
+            self._looked_at(self.tail + 1, head)
 
     def durable(self, version: int) -> None:
         """Note that the log was synced up to a version, by whichever process."""

@@ -67,7 +67,8 @@ def cover_hash(
     if rebased and any(folded.values()):
         digest.update(f"{rebased}\0".encode())
     for column in definition.columns:
-        digest.update(f"{column.id}\0{column.type}\0".encode())
+        cold = "cold\0" if column.id in definition.cold else ""
+        digest.update(f"{column.id}\0{column.type}\0{cold}".encode())
     for group in groups:
         digest.update(f"{group.id}\0{group.rows}\0{folded.get(group.id, 0)}\0".encode())
     return digest.hexdigest()

@@ -35,6 +35,7 @@ class PageKind(IntEnum):
     ROW_IDS = 2
     DELETE_VECTOR = 3
     KEY_RUN = 4
+    CONTENT = 5
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,6 +83,10 @@ class SegmentWriter:
         self.private = False
         settle_segment(self._hold, self.segment, self.size)
 
+    def seal(self) -> None:
+        """Append no more: the file is let go of, and held against reclaim all the same."""
+        self._file.close()
+
     def close(self) -> None:
         """Release the segment's file, for reclaim as well."""
         self._file.close()
@@ -169,8 +173,15 @@ class PageStore:
         if writer.private and not keep:
             self._device.unlink(segment_name(writer.segment))
 
-    def get(self, ref: PageRef, kind: PageKind | None = None) -> memoryview:
+    def get(
+        self, ref: PageRef, kind: PageKind | None = None, *, verified: bool = False
+    ) -> memoryview:
         """Return a page's payload, verified, read-only, mapped where the device can.
+
+        Args:
+            ref: The page.
+            kind: The kind expected, when the reader knows it.
+            verified: The page was verified before by this process, and is not once more.
 
         Raises:
             Corrupt: The page is missing, cut short, or not the one referred to.
@@ -188,7 +199,7 @@ class PageStore:
             ) from error
         except OSError as error:
             raise Unavailable(f"{name} cannot be read: {error.strerror}") from error
-        return verify(page, ref, self._store_id, kind)
+        return page[HEADER_BYTES:] if verified else verify(page, ref, self._store_id, kind)
 
     def close(self) -> None:
         """Release the open segments."""

@@ -31,6 +31,7 @@ import numpy as np
 
 from ..errors import InvalidRequest, SnapshotGone, Unavailable
 from . import pins
+from .content.content_pages import content_pages, pages_of_state, stored_bytes
 from .effects import Append, AttachKeyRuns, CloneTable, Delete, RestoreTable, Rewrite
 from .failpoints import Failpoint
 from .log import checkpoint as checkpoints
@@ -39,9 +40,11 @@ from .page import PAGE_ALIGNMENT, segment_name
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from .content.content_pages import Places
     from .effects import DeleteVector, Effect, RowGroup
     from .keys.key_run import KeyRun
     from .page import PageRef
+    from .page_store import PageStore
     from .snapshot import Snapshot, TableState
     from .store import Store
 
@@ -85,12 +88,15 @@ class _Marked:
     Pages are kept as flat numbers, offset and bytes: a store of a terabyte has millions.
     """
 
+    pages: PageStore
     segments: dict[int, array[int]] = field(default_factory=lambda: defaultdict(_numbers))
     anchors: set[int] = field(default_factory=set)
 
     def state(self, state: TableState) -> None:
         """Mark a table."""
         self.groups(state.row_groups)
+        for _, places in pages_of_state(self.pages, state):
+            self.content(places)
         for vectors in state.deletes.values():
             self.vectors(vectors)
         self.key_runs(state.key_runs)
@@ -105,6 +111,12 @@ class _Marked:
         for group in groups:
             for chunk in group.chunks.values():
                 self._page(chunk.page)
+
+    def content(self, places: Places) -> None:
+        """Mark the pages that rows name."""
+        numbers = np.stack([places["offset"], stored_bytes(places)], axis=1)
+        for segment in np.unique(places["segment"]).tolist():
+            self.segments[segment].frombytes(numbers[places["segment"] == segment].tobytes())
 
     def vectors(self, vectors: Iterable[DeleteVector]) -> None:
         """Mark the pages of delete vectors."""
@@ -241,7 +253,7 @@ class Reclaimer:
 
     def _mark(self, floor: int, anchors: set[int]) -> _Marked:
         """Everything that versions from ``floor`` on and tagged versions need."""
-        store, marked = self._store, _Marked(anchors={floor, *anchors})
+        store, marked = self._store, _Marked(self._store.pages, anchors={floor, *anchors})
         marked.snapshot(store.head.at(floor))
         newest = store.snapshot()
         for version in set(newest.tags.values()):
@@ -257,8 +269,10 @@ class Reclaimer:
 
     def _mark_effect(self, marked: _Marked, effect: Effect) -> None:
         match effect:
-            case Append(_, groups) | Rewrite(_, _, groups):
+            case Append(table, groups) | Rewrite(table, _, groups):
                 marked.groups(groups)
+                for _, places in content_pages(marked.pages, table, groups):
+                    marked.content(places)
             case Delete(_, vectors):
                 marked.vectors(vectors.values())
             case AttachKeyRuns(_, runs):

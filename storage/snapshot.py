@@ -16,6 +16,7 @@ from ..errors import Conflict, Corrupt
 from .effects import (
     AlterTable,
     Append,
+    AppendedKeys,
     AttachKeyRuns,
     CatalogEntry,
     CloneTable,
@@ -30,6 +31,7 @@ from .effects import (
     DropTag,
     DropView,
     Effect,
+    Rely,
     RestoreTable,
     Rewrite,
     RowGroup,
@@ -43,9 +45,10 @@ if TYPE_CHECKING:
     from .keys.key_run import KeyRun
 
 DEFAULT_SCHEMA = "main"
+_CODE_BYTES = 8
 OVERLAY_STAMP = 1 << 62
 """Stamps of pending changes begin here, beyond any version."""
-_ROW_EFFECTS = (Append, Delete, Rewrite, AttachKeyRuns)
+_ROW_EFFECTS = (Append, Delete, Rely, Rewrite, AttachKeyRuns)
 """Effects that change no name, column or view."""
 
 
@@ -145,8 +148,8 @@ class TableState:
     ) -> TableState:
         """Return the state after a change of the table's rows, or of what is known of them."""
         match effect:
-            case Append(_, groups):
-                return self.appended(groups, version=version, in_place=in_place)
+            case Append(_, groups, _, keys):
+                return self.appended(groups, keys, version=version, in_place=in_place)
             case Delete(_, vectors):
                 return self.without(vectors, version=version)
             case Rewrite(_, removed, added):
@@ -155,10 +158,17 @@ class TableState:
                 # Rows stay as they are, and with them the stamp of the last change.
                 return self.with_key_runs(runs)
 
-    def appended(self, groups: Iterable[RowGroup], *, version: int, in_place: bool) -> TableState:
-        """Return the state with row groups added and row ids given out."""
+    def appended(
+        self,
+        groups: Sequence[RowGroup],
+        keys: tuple[AppendedKeys, ...] = (),
+        *,
+        version: int,
+        in_place: bool,
+    ) -> TableState:
+        """Return the state with row groups added, whose keys were told, and row ids given out."""
         numbered, next_row_id, rows = [], self.next_row_id, self.rows
-        for group in groups:
+        for group, told in zip(groups, _told(groups, keys), strict=True):
             numbered.append(
                 RowGroup(
                     group.id,
@@ -167,6 +177,7 @@ class TableState:
                     group.inline,
                     group.inline_columns,
                     next_row_id,
+                    told,
                 )
             )
             # Also for rows that bring their ids along: an id may be missing among them (a row
@@ -262,6 +273,27 @@ class TableState:
         next_row_id = max(self.next_row_id, then.next_row_id)
         restored = replace(then, definition=definition, next_row_id=next_row_id, rebased=version)
         return restored.at(version)
+
+
+def _told(
+    groups: Sequence[RowGroup], keys: tuple[AppendedKeys, ...]
+) -> Sequence[tuple[AppendedKeys, ...]]:
+    """What an append tells of the keys of each of its row groups.
+
+    A key of which a row has a NULL is left out: its codes are fewer than the rows.
+    """
+    if not keys:
+        return ((),) * len(groups)
+    total = sum(group.rows for group in groups)
+    whole = tuple(key for key in keys if len(key.codes) == _CODE_BYTES * total)
+    if len(groups) == 1:
+        return (whole,)
+    told, start = [], 0
+    for group in groups:
+        part = slice(_CODE_BYTES * start, _CODE_BYTES * (start + group.rows))
+        told.append(tuple(AppendedKeys(key.columns, key.codes[part]) for key in whole))
+        start += group.rows
+    return told
 
 
 def _of_present(runs: tuple[KeyRun, ...], groups: Iterable[RowGroup]) -> tuple[KeyRun, ...]:
@@ -399,6 +431,8 @@ class Snapshot:
                 case Append(table) | Delete(table) | Rewrite(table) | AttachKeyRuns(table):
                     state = _known(tables, table)
                     tables[table] = state.after(effect, version=version, in_place=in_place)
+                case Rely(table):
+                    _known(tables, table)
                 case CloneTable(definition, source, at):
                     then = _resolved(resolve, source, at)
                     tables[definition.id] = replace(then, definition=definition).at(version)
@@ -443,7 +477,7 @@ class Snapshot:
                     table = definition.id
                 case Append(table) | Delete(table) | Rewrite(table) | DropTable(table):
                     pass
-                case RestoreTable(table) | AttachKeyRuns(table):
+                case RestoreTable(table) | AttachKeyRuns(table) | Rely(table):
                     pass
                 case _:
                     continue

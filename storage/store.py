@@ -289,15 +289,20 @@ class Store:
         snapshot = self._pinned_snapshot(durable=durable)
         return Transaction(self, snapshot, self.environment.random_bytes(16).hex())
 
-    def begin_blind(self) -> Transaction:
+    def begin_blind(self, base: Snapshot | None = None) -> Transaction:
         """Start a transaction that reads names and columns only, not one row.
 
         Nothing is read or pinned for it. If names have changed since they were last looked at
         (``Head.names``), its commit is a Conflict.
+
+        Args:
+            base: The committed snapshot in which keys were looked up for it, however long ago: if
+                somebody has appended those since, or removed rows that it relies on, its commit is
+                a Conflict. By default no key was looked up.
         """
         # In this order: names that are newer than the version are seen as a change of it.
-        since = self.head.tail
-        base = self.head.snapshot
+        since = self.head.tail if base is None else base.version
+        base = base or self.head.snapshot
         return Transaction(self, base, self.environment.random_bytes(16).hex(), since=since)
 
     def commit(self, transaction: Transaction) -> int:

@@ -19,9 +19,10 @@ from .page import PageKind
 from .snapshot import OVERLAY_STAMP
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from .delete_vector import Positions
+    from .effects import AppendedKeys
     from .page_store import SegmentWriter
     from .snapshot import Snapshot
     from .store import Store
@@ -42,6 +43,9 @@ class Transaction:
     """Pending changes of one writer.
 
     Not thread-safe: one session uses it at a time.
+
+    ``on_end`` holds what is to be called once it has ended: with True where its effects are true
+    now, False where they are not, None where that is unknown.
 
     Args:
         store: The store it commits to.
@@ -69,6 +73,7 @@ class Transaction:
         self.relied: set[tuple[str, Kind]] = set()
         self.open = True
         self.since = base.version if since is None else since
+        self.on_end: list[Callable[[bool | None], None]] = []
         self._pinned = [base.version] if since is None else []
 
     def add(self, operation: str, *effects: Effect) -> None:
@@ -102,13 +107,26 @@ class Transaction:
         if operation not in self.operations:
             self.operations.append(operation)
 
-    def delete(self, operation: str, table: str, positions: Mapping[str, Positions]) -> None:
-        """Delete positions of row groups of a table."""
+    def delete(
+        self,
+        operation: str,
+        table: str,
+        positions: Mapping[str, Positions],
+        keys: tuple[AppendedKeys, ...] = (),
+    ) -> None:
+        """Delete positions of row groups of a table.
+
+        Args:
+            operation: The statement's kind.
+            table: Its id.
+            positions: Sorted positions by row group id.
+            keys: The rows' keys, where they are few; see ``Delete``.
+        """
         vectors = {g: DeleteVector.of(p) for g, p in positions.items() if p.size}
         if not vectors:
             return
         self._place(vectors)
-        self.add(operation, Delete(table, vectors))
+        self.add(operation, Delete(table, vectors, keys))
 
     def next_row_group_id(self) -> str:
         """A row group id that no other row group has."""
@@ -186,6 +204,7 @@ class Transaction:
             self._store.pages.release(writer)
         self._writers.clear()
         self._unpin()
+        self._tell(committed=True)
         return version
 
     def _commit(self) -> int:
@@ -220,6 +239,12 @@ class Transaction:
             self._store.pages.abandon(writer, keep=keep)
         self._writers.clear()
         self._unpin()
+        self._tell(committed=None if keep else False)
+
+    def _tell(self, *, committed: bool | None) -> None:
+        """Let those who hold something for this transaction know how it ended."""
+        while self.on_end:
+            self.on_end.pop()(committed)
 
     def _unpin(self) -> None:
         while self._pinned:

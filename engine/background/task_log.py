@@ -30,7 +30,8 @@ class TaskRun:
     """One task that runs or ran.
 
     Attributes:
-        task: ``seal``, ``compact``, ``cluster``, ``checkpoint``, ``hot build`` or ``reclaim``.
+        task: ``seal``, ``compact``, ``cluster``, ``checkpoint``, ``hot build``, ``sweep`` or
+            ``reclaim``.
         table_schema: Schema of the table it is about, None where it is about the store.
         table_name: Name of that table.
         state: ``running``, ``done``, ``yielded`` (others were faster, or the database closes)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from ...extensions.catalog.block import WalkProgress
     from ..connection import Connection
-    from .scan import ScanRequest, ScanSummary
+    from .account import ScanRequest, ScanSummary
 
 
 @click.command()
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     help="Processes that walk.  [default: one for each CPU, at most 8]",
 )
 @click.option("--xattrs", is_flag=True, help="Read extended attributes 'user.*' as tags.")
+@click.option("--full", is_flag=True, help="Look at every file, though the catalog is there.")
+@click.option("--watch", is_flag=True, help="Go on, and keep the catalog fresh, until Ctrl-C.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress display and no summary.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def scan(  # noqa: PLR0913, PLR0917 - each is an option of the command
@@ -50,6 +52,8 @@ def scan(  # noqa: PLR0913, PLR0917 - each is an option of the command
     exclude: tuple[str, ...],
     processes: int | None,
     xattrs: bool,
+    full: bool,
+    watch: bool,
     quiet: bool,
     as_json: bool,
 ) -> None:
@@ -57,7 +61,9 @@ def scan(  # noqa: PLR0913, PLR0917 - each is an option of the command
 
     Links are never followed. The catalog is the view catalog.NAME, beside it are
     catalog.NAME_directories (with the sums of whole subtrees), NAME_extensions, NAME_errors and
-    NAME_scans. A later scan replaces the rows; the older ones stay readable AT their version.
+    NAME_scans. A later scan looks for directories that have changed, or with --full at every file,
+    and writes what differs; the older rows stay readable AT their version. With --watch it stays,
+    and changes of the tree are in the catalog a moment later.
     Places that cannot be read are rows of NAME_errors, and no failure.
 
     \b
@@ -69,18 +75,22 @@ def scan(  # noqa: PLR0913, PLR0917 - each is an option of the command
                                 WHERE path = '/srv/projects/a'"
     """  # noqa: D301 - click reads \b from the docstring
     from ...extensions.catalog.block import WalkOptions
+    from .account import ScanRequest
     from .procedures import default_name
-    from .scan import ScanRequest
 
     root = os.fsencode(directory)
     options = WalkOptions(
         one_file_system=not cross, exclude=exclude, processes=processes, xattrs=xattrs
     )
-    request = ScanRequest(root, default_name(root) if name is None else name, options)
+    named = default_name(root) if name is None else name
+    request = ScanRequest(root, named, options, full=full)
     with connect(store) as con:
+        if watch:
+            _watch(con, request, quiet=quiet, as_json=as_json)
+            return
         summary = _scan(con, request, quiet=quiet)
     if as_json:
-        sys.stdout.write(json.dumps(asdict(summary), ensure_ascii=False) + "\n")
+        sys.stdout.write(_json(summary))
     elif not quiet:
         sys.stdout.write(_told(summary))
 
@@ -102,6 +112,58 @@ def _scan(con: Connection, request: ScanRequest, *, quiet: bool) -> ScanSummary:
         return run_cancellable(con, work)
 
 
+def _watch(con: Connection, request: ScanRequest, *, quiet: bool, as_json: bool) -> None:
+    """Scan and stay; Ctrl-C is how it ends, and no failure."""
+    from ...errors import Interrupted
+    from ..shell.cancellation import run_cancellable
+    from .watch import Watching
+
+    scans = 0
+    with _display(quiet=quiet) as display:
+        task = display.add_task(f"scanning {request.name}", total=None, told="")
+
+        def advance(progress: WalkProgress) -> None:
+            elapsed = display.tasks[0].elapsed or 0.0
+            display.update(task, told=_progress_text(progress, elapsed))
+
+        def note(summary: ScanSummary) -> None:
+            nonlocal scans
+            first, scans = not scans, scans + 1
+            if as_json:
+                sys.stdout.write(_json(summary))
+            elif not quiet and (first or summary.changes):
+                # Where nothing is displayed, each change is a line.
+                told = _told(summary) if first else _changes_text(summary)
+                display.console.print(told.rstrip(), markup=False, highlight=False)
+            sys.stdout.flush()
+            display.update(
+                task,
+                description=f"watching {request.name}",
+                told=f"{summary.entries:,} entries, Ctrl-C ends",
+            )
+
+        def work(poll: Callable[[], None]) -> None:
+            Watching(con._session, request, poll, note, advance).run()
+
+        try:
+            run_cancellable(con, work)
+        except Interrupted:
+            if not scans:
+                raise
+
+
+def _changes_text(summary: ScanSummary) -> str:
+    from datetime import datetime
+
+    counts = ("created", "deleted", "modified", "moved")
+    told = [f"{getattr(summary, name):,} {name}" for name in counts if getattr(summary, name)]
+    return f"{datetime.now():%H:%M:%S}  {', '.join(told)}  ({summary.entries:,} entries)"
+
+
+def _json(summary: ScanSummary) -> str:
+    return json.dumps(asdict(summary), ensure_ascii=False) + "\n"
+
+
 def _progress_text(progress: WalkProgress, elapsed: float) -> str:
     from ..shell.texts import bytes_text, count_text
 
@@ -120,6 +182,9 @@ def _told(summary: ScanSummary) -> str:
         f"{_many(summary.directories, 'director')}), {bytes_text(summary.bytes)}, "
         f"in {duration_text(summary.seconds)} ({rate:,.0f} entries/s)\n"
     )
+    counts = ("created", "deleted", "modified", "moved")
+    if summary.created != summary.entries:
+        told += ", ".join(f"{getattr(summary, name):,} {name}" for name in counts) + "\n"
     if summary.errors:
         places = count_text(summary.errors, "place")
         told += f'{places} could not be read: FROM catalog."{summary.catalog}_errors"\n'

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from ...errors import InvalidRequest
 from ...extensions.catalog.block import WalkOptions
 from ...extensions.catalog.names import bytes_of, text_of
-from .scan import ScanRequest, drop, scan
+from .account import ScanRequest
+from .scan import drop, scan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +35,8 @@ def catalog_scan(session: Session, given: Mapping[str, object]) -> Mapping[str, 
         xattrs=given.get("xattrs") is True,
     )
     name = str(given["name"]) if "name" in given else default_name(directory)
-    summary = scan(session, ScanRequest(directory, name, options))
+    request = ScanRequest(directory, name, options, full=given.get("full") is True)
+    summary = scan(session, request)
     answer = asdict(summary)
     answer["entries_per_second"] = round(summary.entries / max(summary.seconds, 1e-9))
     return answer
@@ -70,5 +72,6 @@ SCAN_PARAMETERS = {
     "exclude": "VARCHAR[]",
     "processes": "INTEGER",
     "xattrs": "BOOLEAN",
+    "full": "BOOLEAN",
 }
 """SQL types of what `catalog_scan` takes, in order."""

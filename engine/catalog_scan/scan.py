@@ -10,100 +10,49 @@ as it was. Memory is bounded but for a few numbers and the path of each director
 
 from __future__ import annotations
 
-import json
 import os
-import platform
-import threading
 import time
-from contextlib import closing
-from dataclasses import dataclass, replace
+from contextlib import closing, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
-from ...errors import Interrupted
-from ...extensions.catalog.block import WalkOptions, WalkProgress
 from ...extensions.catalog.columns import record_batches
-from ...extensions.catalog.coordinator import walk
+from ...extensions.catalog.coordinator import root_of, walk
 from ...extensions.catalog.extension_totals import ExtensionTotals
-from ...extensions.catalog.names import text_array, text_of
+from ...extensions.catalog.names import text_of
 from ...extensions.catalog.relations import Relations
+from ...extensions.catalog.rescan.crew import Crew
+from ...extensions.catalog.rescan.survey import WalkNeeded
+from ...extensions.catalog.rescan.tree import SumsTooLarge
 from ...extensions.catalog.rollups import DirectoryTotals
 from ...extensions.system.devices import device_rows
 from ..result import Result
 from ..statements.change import Change
+from .account import (
+    Cancellation,
+    ScanRequest,
+    ScanSummary,
+    earlier_scans,
+    error_batches,
+    one_file_system,
+    same_scope,
+    scan_batch,
+)
+from .full_rescan import FullRescan, ReplaceNeeded
+from .rescan import Rescan
 from .stored import OPERATION, StoredCatalog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from ...extensions.catalog.block import Block, WalkError
+    import pyarrow as pa
+
+    from ...extensions.catalog.block import Block, WalkError, WalkProgress
+    from ...extensions.catalog.rescan.crew import Looker
     from ...storage.transaction import Transaction
     from ..session import Session
-
-REPORT_SECONDS: Final = 0.1
-ERROR_BATCH: Final = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class ScanRequest:
-    """What is to be scanned, into which catalog.
-
-    Attributes:
-        directory: The root, as bytes; made absolute.
-        name: The catalog's name.
-        options: How to walk.
-    """
-
-    directory: bytes
-    name: str
-    options: WalkOptions
-
-
-@dataclass(frozen=True, slots=True)
-class ScanSummary:
-    """What a scan found.
-
-    Attributes:
-        catalog: The catalog's name.
-        root: The directory, absolute.
-        entries: Entries, the root among them.
-        directories: Directories, the root among them.
-        bytes: The sum of the entries' sizes.
-        used: What they take on their devices.
-        errors: Places that could not be read.
-        seconds: How long it took, commit included.
-    """
-
-    catalog: str
-    root: str
-    entries: int
-    directories: int
-    bytes: int
-    used: int
-    errors: int
-    seconds: float
-
-
-class Cancellation:
-    """Something that a session's interrupt, or its time-out, can stop."""
-
-    def __init__(self) -> None:
-        self._asked = threading.Event()
-
-    def interrupt(self) -> None:
-        """Ask the scan to end."""
-        self._asked.set()
-
-    def __call__(self) -> bool:
-        """Whether somebody asked for the end."""
-        return self._asked.is_set()
-
-    def check(self) -> None:
-        """Raise Interrupted where somebody asked for the end."""
-        if self():
-            raise Interrupted("the scan was cancelled", hint="the catalog is as it was before")
+    from .account import EarlierScan
 
 
 def scan(
@@ -124,18 +73,59 @@ def scan(
         Conflict: Another scan of this catalog was faster, or its tables were changed meanwhile.
         Interrupted: The session was interrupted.
     """
+    request = with_skip(session, request)
+
+    def run(catalog: StoredCatalog, cancelled: Cancellation) -> ScanSummary:
+        return _run(catalog, request, cancelled, on_progress)
+
+    return _committed(session, request, run)
+
+
+def rescan_directories(
+    session: Session, request: ScanRequest, root: bytes, looker: Looker, dirty: frozenset[bytes]
+) -> ScanSummary:
+    """Scan again what lies in some directories of a tree that was scanned, and is watched.
+
+    Args:
+        session: Whose statement it is.
+        request: What was scanned.
+        root: The root's absolute path.
+        looker: Looks at the tree.
+        dirty: Paths of directories that may have changed; others do no harm.
+
+    Raises:
+        Conflict: Another scan of this catalog was faster.
+        Interrupted: The session was interrupted.
+    """
+
+    def run(catalog: StoredCatalog, cancelled: Cancellation) -> ScanSummary:
+        scans = _earlier(catalog, root) if catalog.exists else []
+        if scans and same_scope(request.options, scans[-1].options):
+            before = catalog.savepoint()
+            try:
+                return Rescan(catalog, request, root, looker, cancelled, dirty=dirty).run(scans)
+            except (WalkNeeded, SumsTooLarge):
+                catalog.rollback_to(before)
+        return _run(catalog, request, cancelled, None)
+
+    return _committed(session, request, run)
+
+
+def _committed(
+    session: Session,
+    request: ScanRequest,
+    run: Callable[[StoredCatalog, Cancellation], ScanSummary],
+) -> ScanSummary:
+    """Run a scan in the open transaction, or in one of its own."""
     started = time.perf_counter()
     relations = Relations(request.name)
-    skip = frozenset(_own_directories(session))
-    request = replace(request, options=replace(request.options, skip=skip))
     summary: ScanSummary | None = None
 
     def change(transaction: Transaction) -> Result:
         nonlocal summary
         cancelled = Cancellation()
         with session.guard.watch(cancelled):
-            catalog = StoredCatalog(Change(session, transaction), relations)
-            summary = _Scan(catalog, request, cancelled, on_progress).run()
+            summary = run(StoredCatalog(Change(session, transaction), relations), cancelled)
         return Result(None)
 
     session.writing(OPERATION, change)
@@ -158,6 +148,41 @@ def drop(session: Session, name: str) -> None:
     session.writing("CATALOG DROP", change)
 
 
+def _run(
+    catalog: StoredCatalog,
+    request: ScanRequest,
+    cancelled: Cancellation,
+    on_progress: Callable[[WalkProgress], None] | None,
+) -> ScanSummary:
+    """Scan into a transaction, in the way that finds what is to be found the soonest."""
+    root, own = root_of(request.directory, request.options)
+    scans = _earlier(catalog, root) if catalog.exists else []
+    if not scans:
+        return _Scan(catalog, request, cancelled, on_progress).run()
+    before = catalog.savepoint()
+    earlier = scans[-1].options
+    if not request.full and same_scope(request.options, earlier):
+        with closing(Crew(root, int(own["device"]), request.options, cancelled)) as looker:
+            try:
+                rescan = Rescan(catalog, request, root, looker, cancelled, on_progress)
+                return rescan.run(scans)
+            except (WalkNeeded, SumsTooLarge):
+                catalog.rollback_to(before)
+    try:
+        whole = FullRescan(catalog, request, walk, cancelled, on_progress)
+        return whole.run(one_file_system=one_file_system(earlier))
+    except ReplaceNeeded:
+        catalog.rollback_to(before)
+        return _Scan(catalog, request, cancelled, on_progress).run()
+
+
+def _earlier(catalog: StoredCatalog, root: bytes) -> list[EarlierScan]:
+    """Return the scans that a catalog has of this directory; of another one they are no help."""
+    catalog.make()
+    scans = earlier_scans(catalog.rows(catalog.relations.scans))
+    return scans if scans and scans[-1].root == text_of(root) else []
+
+
 class _Scan:
     """One walk into one transaction."""
 
@@ -176,7 +201,7 @@ class _Scan:
         self._errors: list[WalkError] = []
         self._root = b""
         self._begun = datetime.now(UTC)
-        self._progress = WalkProgress()
+        self._earlier = 0
 
     def run(self) -> ScanSummary:
         options = self._request.options
@@ -186,6 +211,7 @@ class _Scan:
         # A generator has begun nothing yet: the processes start with the first block.
         with closing(walked):
             self._catalog.make()
+            self._earlier = self._catalog.count(self._relations.entries)
             for table in self._relations.tables:
                 if table != self._relations.scans:
                     self._catalog.clear(table)
@@ -200,7 +226,7 @@ class _Scan:
         root = next(tables)
         self._catalog.fill(self._relations.directories, _chained(root, tables))
         self._catalog.fill(self._relations.extensions, self._polled(extensions.tables(directories)))
-        self._catalog.fill(self._relations.errors, self._error_batches())
+        self._catalog.fill(self._relations.errors, error_batches(self._errors, self._begun))
         first = root.slice(0, 1).to_pylist()[0]
         summary = ScanSummary(
             self._relations.name,
@@ -211,13 +237,15 @@ class _Scan:
             first["used"],
             len(self._errors),
             0.0,
+            created=entries,
+            deleted=self._earlier,
         )
-        self._catalog.fill(self._relations.scans, [self._scan_batch(summary)])
+        scan = scan_batch(summary, self._begun, self._request.options)
+        self._catalog.fill(self._relations.scans, [scan])
         self._cancelled.check()
         return summary
 
     def _report(self, progress: WalkProgress) -> None:
-        self._progress = progress
         if self._on_progress is not None:
             self._on_progress(progress)
 
@@ -234,61 +262,23 @@ class _Scan:
             self._cancelled.check()
             yield batch
 
-    def _error_batches(self) -> Iterator[pa.RecordBatch]:
-        for start in range(0, len(self._errors), ERROR_BATCH):
-            part = self._errors[start : start + ERROR_BATCH]
-            times = [self._begun] * len(part)
-            yield pa.record_batch(
-                {
-                    "path": text_array([error.path for error in part]),
-                    "operation": pa.array([error.operation for error in part], pa.string()),
-                    "errno": pa.array([error.errno for error in part], pa.int32()),
-                    "error": pa.array([os.strerror(error.errno) for error in part], pa.string()),
-                    "scan_time": pa.array(times, pa.timestamp("us", "UTC")),
-                }
-            )
-
-    def _scan_batch(self, summary: ScanSummary) -> pa.RecordBatch:
-        times = [self._begun], [datetime.now(UTC)]
-        begun, ended = (pa.array(value, pa.timestamp("us", "UTC")) for value in times)
-        numbers = ("entries", "directories", "bytes", "errors")
-        return pa.record_batch(
-            {
-                "begun": begun,
-                "ended": ended,
-                "root": pa.array([summary.root], pa.string()),
-                **{name: pa.array([getattr(summary, name)], pa.int64()) for name in numbers},
-                "host": pa.array([platform.node()], pa.string()),
-                "options": pa.array([_options_text(self._request.options)], pa.string()),
-            }
-        )
-
 
 def _chained(first: pa.RecordBatch, others: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     yield first
     yield from others
 
 
-def _options_text(options: WalkOptions) -> str:
-    """Return the options in JSON, as the scans' table has them."""
-    return json.dumps(
-        {
-            "one_file_system": options.one_file_system,
-            "exclude": list(options.exclude),
-            "processes": options.processes,
-            "xattrs": options.xattrs,
-        },
-        ensure_ascii=False,
-    )
+def with_skip(session: Session, request: ScanRequest) -> ScanRequest:
+    """Return a request that leaves the store's own directories out."""
+    found = []
+    for directory in store_directories(session):
+        with suppress(OSError):  # a device that is away cannot be walked into
+            status = os.stat(directory)
+            found.append((status.st_dev, status.st_ino))
+    return replace(request, options=replace(request.options, skip=frozenset(found)))
 
 
-def _own_directories(session: Session) -> Iterator[tuple[int, int]]:
-    """Device and inode of the directories that the store itself lies in."""
-    for row in device_rows(session.database.store.device, measure=False):
-        directory = row["directory"]
-        try:
-            found = os.stat(str(directory)) if directory else None
-        except OSError:
-            continue  # a device that is away cannot be walked into
-        if found is not None:
-            yield found.st_dev, found.st_ino
+def store_directories(session: Session) -> list[str]:
+    """Return the directories that the store itself lies in, absolute."""
+    rows = device_rows(session.database.store.device, measure=False)
+    return [os.path.realpath(str(row["directory"])) for row in rows if row["directory"]]

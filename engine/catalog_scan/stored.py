@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ...errors import AlreadyExists
 from ...extensions.catalog.relations import HIDDEN_SCHEMA, PUBLIC_SCHEMA, Relations
 from ...storage.effects import (
+    AlterTable,
     Append,
     Constraint,
     CreateSchema,
@@ -23,15 +24,18 @@ from ..statements.key_check import KeyCheck
 from ..statements.modify import all_positions
 from ..statements.shadow import plain_column
 from .listing import unknown
+from .stored_rows import StoredRows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     import pyarrow as pa
 
     from ...extensions.catalog.relations import CatalogTable
     from ...storage.effects import Effect
     from ...storage.snapshot import Snapshot, TableState
+    from ...storage.transaction import Savepoint
+    from .stored_rows import Integers
 
 OPERATION = "CATALOG SCAN"
 """Name of a scan in the history."""
@@ -109,6 +113,56 @@ class StoredCatalog:
         positions = all_positions(self._change, state)
         self._transaction.delete(OPERATION, state.definition.id, positions)
 
+    def count(self, table: CatalogTable) -> int:
+        """Return how many rows a table has."""
+        return self._require(table).rows
+
+    def rows(self, table: CatalogTable) -> StoredRows:
+        """Return a table's rows as they are now."""
+        store = self._change.session.database.store
+        return StoredRows(store, self._require(table), self._transaction.id)
+
+    def replace(
+        self,
+        table: CatalogTable,
+        dropped: Callable[[], Integers],
+        written: Iterable[pa.RecordBatch],
+    ) -> None:
+        """Delete rows and append others.
+
+        Args:
+            table: Which table.
+            dropped: Gives the places of the rows to delete, as `rows` tells them; asked for when
+                all is written.
+            written: The table's columns and `row id`: that of a row deleted here, which it then
+                replaces, or NULL.
+        """
+        state, rows = self._require(table), self.rows(table)
+        definition = state.definition
+        keys = KeyCheck(state)
+        watched = keys if keys.needed else None
+        store = self._change.session.database.store
+        write = BulkWrite(store, self._transaction, definition, None, keys=watched, row_ids=True)
+        groups = write.run(written)
+        self._transaction.delete(OPERATION, definition.id, rows.positions(dropped()))
+        if groups:
+            append = Append(definition.id, groups, keys.unique, keys.appended())
+            self._transaction.add(OPERATION, append)
+        verify_keys(self._change, definition, keys)
+
+    def savepoint(self) -> Savepoint:
+        """Remember what has been done in the transaction."""
+        return self._transaction.savepoint()
+
+    def rollback_to(self, savepoint: Savepoint) -> None:
+        """Forget what was done since."""
+        self._transaction.rollback_to(savepoint)
+
+    def rely_on_all(self) -> None:
+        """Let the commit fail where another scan changes the catalog meanwhile."""
+        for table in self.relations.tables:
+            self._transaction.rely_on(self._require(table).definition.id)
+
     def drop(self) -> None:
         """Drop everything.
 
@@ -153,6 +207,10 @@ class StoredCatalog:
         if state is not None:
             known = state.definition
             if known.columns == made.columns:
+                hot = made.cold, made.hot_codecs
+                if (known.cold, known.hot_codecs) != hot:
+                    made = replace(known, cold=hot[0], hot_codecs=hot[1])
+                    self._transaction.add(OPERATION, AlterTable(made))
                 return
             self._transaction.add(OPERATION, DropTable(known.id))
         self._transaction.add(OPERATION, CreateTable(made))
@@ -173,4 +231,6 @@ def _definition(table: CatalogTable, table_id: str) -> TableDefinition:
         len(columns) + 1,
         constraints,
         cluster_by=tuple(numbers[name] for name in table.cluster_by),
+        cold=tuple(numbers[name] for name in table.cold),
+        hot_codecs=tuple((numbers[name], codec) for name, codec in table.hot_codecs),
     )

@@ -9,7 +9,7 @@ was deleted. ``storage/hot_directory.py`` keeps names and budget; this module kn
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -17,8 +17,10 @@ import numpy as np
 import pyarrow as pa
 
 from ...sql.column_types import column_type
+from ...storage.content.tables import NEVER_SCANNED
 from ...storage.hot_directory import HotDirectory, HotFile, cover_hash
 from ...storage.row_group import read_row_group, stored_schema, without
+from .cold_columns import cold_columns, hot_columns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -47,6 +49,8 @@ HOT_FILES_MAX = 4
 HOT_MERGE_FANOUT = 4
 """A segment is merged with newer rows once those are more than this part of it: a large one is
 not built anew for every few rows that come."""
+HOT_CODECS = frozenset({"uncompressed", "zstd"})
+"""Codecs that a table's definition may choose; the kernel chooses for all other columns."""
 _BUILD_MEMORY = "1GB"
 """Memory of the kernel instance that writes a hot segment; it spills nothing, it flushes."""
 
@@ -76,7 +80,8 @@ class HotSegment:
         row_counts: Rows of each row group, folded ones included.
         folded: How many rows of each row group were deleted when it was built, and left out.
         rows: Rows of its row groups in all.
-        columns: Type text by column id.
+        columns: Type text by column id, of the columns that it holds.
+        cold: The same of those that it leaves out.
         committed: Version that had last changed the table when it was built; older states of
             the table may still have the rows that were left out.
         positioned: True when a column ``position`` tells where a row lies, because rows were left
@@ -90,6 +95,7 @@ class HotSegment:
     folded: dict[str, int]
     rows: int
     columns: dict[int, str]
+    cold: dict[int, str]
     committed: int
     positioned: bool
 
@@ -116,9 +122,10 @@ class HotSegment:
 
         Columns with higher ids than it knows were added later and are filled in.
         """
-        newest = max(self.columns, default=0)
+        known = self.columns | self.cold
+        newest = max(known, default=0)
         return all(
-            self.columns.get(c.id) == c.type if c.id <= newest else True for c in definition.columns
+            known.get(c.id) == c.type if c.id <= newest else True for c in definition.columns
         )
 
 
@@ -181,7 +188,7 @@ class HotTier:
                     f"SELECT id, rows, folded FROM {database}.main.row_groups ORDER BY ordinal"
                 )
                 built = self.kernel.execute(f"SELECT committed FROM {database}.main.built")
-                columns = self.kernel.execute(f"SELECT id, type FROM {database}.main.columns")
+                columns = self.kernel.execute(f"SELECT id, type, cold FROM {database}.main.columns")
                 found = self.kernel.execute(f"SELECT count(*) FROM {database}.main.rows")
             except duckdb.Error:
                 # Damaged, or written by a kernel that only looked the same: rebuilt when needed.
@@ -205,7 +212,8 @@ class HotTier:
                 {group: count for group, count, _ in groups},
                 folded,
                 rows,
-                dict(columns),
+                {column: kind for column, kind, cold in columns if not cold},
+                {column: kind for column, kind, cold in columns if cold},
                 built[0][0],
                 bool(folded),
             )
@@ -246,6 +254,8 @@ class HotTier:
     def candidates(self, state: TableState) -> list[RowGroup]:
         """Row groups of a table for which a segment should be built, in order; none if few."""
         if not self.directory.writable or state.rows < HOT_ROWS_MIN:
+            return []
+        if state.definition.id in NEVER_SCANNED:
             return []
         chosen = self.segments(state)
         covered = {group for segment in chosen for group in segment.offsets}
@@ -312,8 +322,9 @@ class HotTier:
         positioned: bool,
     ) -> Iterator[pa.RecordBatch]:
         definition, start = state.definition, 0
+        columns = hot_columns(definition)
         for group in groups:
-            batch = read_row_group(self.store, definition, group, definition.columns)
+            batch = read_row_group(self.store, definition, group, columns)
             if pace is not None:
                 pace(batch.nbytes)
             if positioned:
@@ -379,7 +390,9 @@ class HotWriter:
 
     def __init__(self, tier: HotTier, definition: TableDefinition) -> None:
         self._tier = tier
-        self._definition = definition
+        self._columns = hot_columns(definition)
+        cold = tuple(c.id for c in cold_columns(definition))
+        self._definition = replace(definition, cold=cold)
         self._staged = tier.directory.staging_name(tier.environment.random_bytes(8))
         self._connection: duckdb.DuckDBPyConnection | None = None
 
@@ -403,23 +416,39 @@ class HotWriter:
         self._tier.directory.discard(self._staged)
 
     def feed(self, batches: Iterable[pa.RecordBatch], *, positioned: bool = False) -> None:
-        """Write the rows, in order; batches have all columns in their stored form.
+        """Write the rows, in order; batches have the hot columns in their stored form.
 
         Args:
-            batches: The rows.
+            batches: The rows; other columns are left out.
             positioned: True when a last column ``position`` tells where each row lies.
         """
         assert self._connection is not None
-        schema = stored_schema(self._definition.columns)
+        schema = stored_schema(self._columns)
         if positioned:
             schema = schema.append(pa.field("position", pa.int64()))
-        reader = pa.RecordBatchReader.from_batches(schema, batches)
+        chosen = (batch.select(schema.names) for batch in batches)
+        reader = pa.RecordBatchReader.from_batches(schema, chosen)
         self._connection.register("s", reader)
-        select = native_select(self._definition.columns)
+        select = native_select(self._columns)
         if positioned:
             select += ", position"
-        self._connection.execute(f"CREATE TABLE rows AS SELECT {select} FROM s")
+        create = f"CREATE TABLE rows AS SELECT {select} FROM s"
+        if self._definition.hot_codecs:
+            self._connection.execute(f"CREATE TABLE rows ({self._columns_sql(positioned)})")
+            create = f"INSERT INTO rows SELECT {select} FROM s"
+        self._connection.execute(create)
         self._connection.unregister("s")
+
+    def _columns_sql(self, positioned: bool) -> str:
+        """The columns of `rows`, with the codecs that some are to have."""
+        codecs = {c: f" USING COMPRESSION {codec}" for c, codec in self._definition.hot_codecs
+                  if codec in HOT_CODECS}  # fmt: skip
+        listed = [
+            f"{native_name(c)} {c.type}{f' COLLATE {c.collation}' if c.collation else ''}"
+            f"{codecs.get(c.id, '')}"
+            for c in self._columns
+        ]
+        return ", ".join([*listed, "position BIGINT"] if positioned else listed)
 
     def interrupt(self) -> None:
         """Stop ``feed`` from another thread."""
@@ -454,6 +483,9 @@ class HotWriter:
             {
                 "id": pa.array([c.id for c in self._definition.columns], pa.int64()),
                 "type": pa.array([c.type for c in self._definition.columns], pa.string()),
+                "cold": pa.array(
+                    [c.id in self._definition.cold for c in self._definition.columns], pa.bool_()
+                ),
             }
         )
         for name, content in (

@@ -11,24 +11,27 @@ from __future__ import annotations
 import threading
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 
+from ...extensions.files.relations import HIDDEN_SCHEMA as FILE_SCHEMA
 from ...sql.column_types import typed_null
 from ...sql.provider import Relation, RelationKind
 from ...sql.tokens import literal, quote
 from ...storage.snapshot import DEFAULT_SCHEMA
 from .hot_tier import native_name, native_select
-from .leaf_source import LeafSource, Scannable
+from .leaf_source import LeafSource
+from .routing import BuiltLeaf
 from .row_order import SORTED_ROWS_MAX, row_places, with_generated
 from .table_changes import TableChanges, changes_select
 from .table_leaf import (
     Part,
     StreamedGroups,
     delta_part,
+    guarded,
     hot_part,
     select_columns,
     split_cold,
@@ -36,60 +39,20 @@ from .table_leaf import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Sequence
 
-    from ...sql.provider import SystemRelation
     from ...storage.effects import Column, RowGroup
     from ...storage.snapshot import Snapshot, TableState
-    from ...storage.store import Store
-    from ..kernel import Cursor, Kernel
-    from .delta import Delta, Deltas
-    from .hot_tier import HotTier
+    from ..kernel import Cursor
+    from .delta import Delta
     from .router import Router
+    from .routing import Routing
 
 CursorKind = tuple[str, tuple[str, ...]]
 """What tells cursors of a route apart: their current schema, and the statements that give them
 the settings of a session."""
 CURSORS_KEPT = 32
 """Idle kernel cursors kept per route."""
-
-
-@dataclass(frozen=True, slots=True)
-class BuiltLeaf:
-    """A table leaf whose view exists.
-
-    Attributes:
-        state: The table at the snapshot.
-        parts: What the view puts together.
-        located: Name of a view that also tells part and position of each row, made on demand.
-    """
-
-    state: TableState
-    parts: tuple[Part, ...]
-
-
-@dataclass(slots=True)
-class Routing:
-    """What routes are made of.
-
-    Attributes:
-        kernel: Where they live.
-        store: Where pages come from.
-        hot: Hot segments.
-        deltas: Fresh rows.
-        system: System relations by name.
-        system_source: Makes the scannable of a system relation at a snapshot.
-        introspect: Makes the functions about the catalog in a route; the name of the database
-            that they read, which lives as long as the route.
-    """
-
-    kernel: Kernel
-    store: Store
-    hot: HotTier
-    deltas: Deltas
-    system: Mapping[str, SystemRelation]
-    system_source: Callable[[str, Snapshot], Scannable]
-    introspect: Callable[[Route], str]
 
 
 @dataclass(slots=True)
@@ -120,11 +83,14 @@ class Route:
     _schemas: set[str] = field(default_factory=set)
     _sources: dict[str, LeafSource] = field(default_factory=dict)
     _deltas: list[Delta] = field(default_factory=list)
+    _cold: list[int] = field(default_factory=list)
+    _narrow: dict[tuple[str, frozenset[str]], tuple[str, bool] | None] = field(default_factory=dict)
     _idle: dict[CursorKind, list[tuple[Cursor, set[str]]]] = field(default_factory=dict)
     _located: dict[str, str] = field(default_factory=dict)
     _maker: Cursor | None = None
     _made: set[str] = field(default_factory=set)
     _catalogs: list[str] = field(default_factory=list)
+    _number: int | None = None
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def ensure(self, relations: Sequence[Relation]) -> None:
@@ -243,6 +209,8 @@ class Route:
 
     def _is_shuffled(self, leaf: BuiltLeaf) -> bool:
         """Tell whether updates have moved rows of a table that is small enough to be sorted."""
+        if leaf.state.definition.schema == FILE_SCHEMA:
+            return False  # nobody sees the order of rows behind the views of files
         return leaf.state.rows <= SORTED_ROWS_MAX and any(
             group.explicit_row_ids for part in leaf.parts for group in part.groups
         )
@@ -309,9 +277,13 @@ class Route:
             self._idle.clear()
             if self._maker is not None:
                 self._maker.close()
+            if self._number is not None:
+                self.routing.files.leave(self._number)
             for delta in self._deltas:
                 self.routing.deltas.release(delta)
             self._deltas.clear()
+            self.routing.cold.withdraw(self._cold)
+            self._cold.clear()
             if self.is_past:
                 self.routing.deltas.forget(self.database)
             for database in (self.database, *self._catalogs):
@@ -372,11 +344,14 @@ class Route:
         """Make a macro or a type, with the names around it that its text may use."""
         schema = self._schema(relation.schema)
         self._make(f"SET search_path = {literal(schema)}")
-        self._make(relation.sql)
+        self._make(self._about_files(relation.sql))
 
     def _create_view(self, relation: Relation, target: str) -> None:
         view = self.snapshot.view(relation.schema, relation.name)
-        assert view is not None
+        if view is None:  # one that is always there
+            self._make(f"SET search_path = {literal(self._schema(DEFAULT_SCHEMA))}")
+            self._make(f"CREATE VIEW {target} AS {self._about_files(relation.sql)}")
+            return
         columns = f"({', '.join(map(quote, view.columns))})" if view.columns else ""
         create = "CREATE SECURE VIEW" if view.secure else "CREATE VIEW"
         search = self._schema(view.search_schema)
@@ -391,6 +366,12 @@ class Route:
         body = f"{search}.{self.routing.kernel.name('view')}"
         self._make(f"{create} {body}{columns} AS {relation.sql}")
         self._make(f"CREATE VIEW {target} AS SELECT * FROM {body}")
+
+    def _about_files(self, sql: str) -> str:
+        """A text in which the functions about files read what the route does."""
+        if self._number is None:
+            self._number = self.routing.files.enter(self.snapshot)
+        return self.routing.files.bound(sql, self._number)
 
     def _lend_default(self, schema: str) -> None:
         """Let a schema's views find what only the default schema has, whoever reads them."""
@@ -459,23 +440,78 @@ class Route:
         rows = " UNION ALL ".join(branches) if branches else self._empty(leaf.state)
         return with_generated(leaf.state.definition, rows)
 
-    def _branch(self, state: TableState, part: Part, number: int, extra: str) -> str:
-        columns = select_columns(state.definition.columns, part)
+    def narrow(self, table: str, columns: frozenset[str]) -> tuple[str, bool] | None:
+        """A query for some columns of a table, for which the kernel plans less than for its view.
+
+        Args:
+            table: The table's id.
+            columns: Names of columns.
+
+        Returns:
+            The query, and whether it reads one native part without a condition, whose columns are
+            then those of ``leaf`` under their `native_name`; None where the view must order or
+            compute something.
+        """
+        with self._lock:
+            key = (table, columns)
+            if key not in self._narrow:
+                leaf = self.leaf(table)
+                definition = leaf.state.definition
+                chosen = [c for c in definition.columns if c.name in columns]
+                branches = [
+                    self._branch(leaf.state, part, number, "", chosen)
+                    for number, part in enumerate(leaf.parts)
+                ]
+                bare = len(leaf.parts) == 1 and leaf.parts[0].kind != "stream"
+                bare = bare and " WHERE " not in branches[0]
+                plain = chosen and branches and not definition.generated
+                plain = plain and not self._is_shuffled(leaf)
+                self._narrow[key] = (" UNION ALL ".join(branches), bare) if plain else None
+            return self._narrow[key]
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """The rows of a query of Pagelake's own over what the route reads."""
+        kind = (DEFAULT_SCHEMA, ())
+        cursor, registered = self.cursor(kind)
+        try:
+            return cursor.execute(sql).fetchall()
+        finally:
+            self.give_back(cursor, registered, kind)
+
+    def _branch(
+        self,
+        state: TableState,
+        part: Part,
+        number: int,
+        extra: str,
+        chosen: Sequence[Column] | None = None,
+    ) -> str:
+        listed = state.definition.columns if chosen is None else chosen
+        columns = select_columns(listed, part)
         if part.kind == "hot":
-            columns = self._with_later_columns(state, part)
-        conditions = list(part.conditions)
+            columns = self._with_other_columns(state, part, listed)
+        where = guarded(part, _anchor(state, part))
         if part.deleted.size:
             name = self._deleted(state, part, number)
-            conditions.append(f"{part.position} NOT IN (SELECT position FROM {name})")
-        where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+            where += f"{' AND' if where else ' WHERE'} {part.position} NOT IN "
+            where += f"(SELECT position FROM {name})"
         return f"SELECT {extra}{columns} FROM {part.source} AS leaf{where}"
 
-    def _with_later_columns(self, state: TableState, part: Part) -> str:
+    def _with_other_columns(self, state: TableState, part: Part, columns: Sequence[Column]) -> str:
         """Select list of a hot part: columns added after it was built have their initial value."""
         listed = []
-        for column in state.definition.columns:
+        for column in columns:
             if part.columns is None or column.id in part.columns:
                 listed.append(f"leaf.c{column.id} AS {quote(column.name)}")
+            elif column.id in part.cold:
+                number, function = self.routing.cold.offer(
+                    state.definition, column, part.groups, part.offsets
+                )
+                self._cold.append(number)
+                # A condition on nothing but a row's number, in the scan, lets the kernel fail where
+                # it reads the rows of a LIMIT late: so the value depends on a column as well.
+                arguments = f"{number}, leaf.{part.position}, leaf.{_anchor(state, part)} IS NULL"
+                listed.append(f"{function}({arguments}) AS {quote(column.name)}")
             else:
                 listed.append(f"{self._initial(state, column)} AS {quote(column.name)}")
         return ", ".join(listed)
@@ -521,3 +557,9 @@ class Route:
         name = self.empty_name(state.definition.id)
         self._make(f"CREATE TABLE IF NOT EXISTS {name} AS SELECT {nulls} WHERE false")
         return f"SELECT * FROM {name}"
+
+
+def _anchor(state: TableState, part: Part) -> str:
+    """A column of a native part: one of numbers if there is one, which costs least to look at."""
+    held = [c for c in state.definition.columns if part.columns is None or c.id in part.columns]
+    return native_name(next((c for c in held if c.type in {"BIGINT", "INTEGER"}), held[0]))

@@ -6,12 +6,13 @@ import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
-from .route import Route, Routing
+from .route import Route
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ...storage.snapshot import Snapshot
+    from .routing import Routing
 
 ROUTES_KEPT = 8
 """Routes of past snapshots kept for statements that still run and for open transactions."""

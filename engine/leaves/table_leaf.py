@@ -62,6 +62,8 @@ class Part:
         rows: Live rows.
         positioned: True when a column of the source tells a row's position, not its number.
         columns: Ids of the columns that the source has; None where it has all.
+        cold: Ids of those that it leaves out, which are read from the row groups where they are
+            named.
     """
 
     kind: str
@@ -73,6 +75,7 @@ class Part:
     rows: int
     positioned: bool = False
     columns: frozenset[int] | None = None
+    cold: frozenset[int] = frozenset()
 
     @property
     def position(self) -> str:
@@ -179,6 +182,7 @@ def hot_part(state: TableState, store: Store, segment: HotSegment) -> Part:
         _live(state, groups),
         segment.positioned,
         frozenset(segment.columns),
+        frozenset(segment.cold),
     )
 
 
@@ -232,6 +236,24 @@ def select_columns(columns: Sequence[Column], part: Part) -> str:
             for c in columns
         )
     return ", ".join(f"leaf.{native_name(c)} AS {quote(c.name)}" for c in columns)
+
+
+def guarded(part: Part, anchor: str) -> str:
+    """A WHERE that leaves out what is not the snapshot's, empty where all is.
+
+    A condition on nothing but a row's number goes into the kernel's scan, and where that is then
+    also to read the rows of a LIMIT late, the kernel fails. So the condition names a column too.
+
+    Args:
+        part: The part.
+        anchor: A native column of it.
+    """
+    if not part.conditions:
+        return ""
+    both = " AND ".join(part.conditions)
+    if part.position != "rowid":
+        return f" WHERE {both}"
+    return f" WHERE CASE WHEN leaf.{anchor} IS NULL THEN {both} ELSE {both} END"
 
 
 @dataclass(frozen=True, slots=True)

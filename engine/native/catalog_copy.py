@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
+from ...extensions.files import relations as files
 from ...sql.references import without_versions
 from ...sql.tokens import TokenStream, literal, quote
 from ...storage.effects import CatalogEntry
@@ -94,6 +95,26 @@ class CatalogCopy:
         for entry in self.snapshot.entries.values():
             if entry.kind == "sequence":
                 self._put_in_place(entry)
+
+    def lend_files(self) -> None:
+        """Create the views of files, which the store always has, without rows.
+
+        What can be named without a schema is temporary: it is nothing that the user has made.
+        """
+        made = {entry.name.lower() for entry in self.snapshot.entries.values()}
+        if files.READ_FILE not in made:
+            self.cursor.execute(
+                f"CREATE TEMP MACRO {files.READ_FILE}(path) AS NULL::BLOB, "
+                "(path, start, bytes) AS NULL::BLOB"
+            )
+        schema = self.path(files.SCHEMA)
+        self.cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+        for name in (files.FILES, files.OBJECTS):
+            sql = files.view_sql(name, stored=False)
+            self.cursor.execute(f"CREATE VIEW {schema}.{name} AS {sql}")
+            taken = [s.definition.name.lower() for s in self.snapshot.tables.values()]
+            if name not in {*taken, *(view.name.lower() for view in self.snapshot.views.values())}:
+                self.cursor.execute(f"CREATE TEMP VIEW {name} AS {sql}")
 
     def _statements(self, words: Collection[str] | None) -> Iterator[tuple[int, str, str]]:
         for state in self.tables:
@@ -295,6 +316,9 @@ def catalog_copy(
         tables: Ids of tables to copy whatever the words.
         foreign_keys: False leaves them out, and the tables to which only they lead.
     """
+    about_files = bool(words) and not {files.FILES, files.OBJECTS, *files.MACROS}.isdisjoint(
+        words_inside(snapshot, words or ())
+    )
     if words and tracks_dependencies(session):
         words = None  # what depends on an object need not be named
     if words:
@@ -310,6 +334,8 @@ def catalog_copy(
         if foreign_keys:
             copied = connected(snapshot, wanted)
         copy = CatalogCopy(cursor, database, snapshot, copied, foreign_keys)
+        if about_files:
+            copy.lend_files()
         copy.build(words)
         copy.enter(schema)
         yield copy

@@ -118,13 +118,13 @@ class _Comparison:
 
     def run(self) -> None:
         covered = self._rows("SELECT id, rows, folded FROM hot.main.row_groups ORDER BY ordinal")
-        columns = self._rows("SELECT id, type FROM hot.main.columns")
+        columns = self._rows("SELECT id, type, cold FROM hot.main.columns")
         self._require_name(covered, columns)
         ((stored,),) = self._rows("SELECT count(*) FROM hot.main.rows")
         expected = sum(rows - folded for _, rows, folded in covered)
         if stored != expected:
             raise _Wrong(f"it has {stored} rows instead of {expected}")
-        types = dict(columns)
+        types = {number: kind for number, kind, cold in columns if not cold}
         present = [c for c in self._state.definition.columns if types.get(c.id) == c.type]
         groups = {group.id: group for group in self._state.row_groups}
         positioned = any(folded for _, _, folded in covered)
@@ -145,8 +145,9 @@ class _Comparison:
 
     def _require_name(self, covered: list[tuple[Any, ...]], columns: list[tuple[Any, ...]]) -> None:
         """The name says what is inside, so that it is found by whoever needs just that."""
-        described = tuple(Column(number, "", str(type), b"") for number, type in columns)
-        definition = TableDefinition(self._file.table, "", "", described, 0)
+        described = tuple(Column(number, "", str(type), b"") for number, type, _ in columns)
+        cold = tuple(number for number, _, is_cold in columns if is_cold)
+        definition = TableDefinition(self._file.table, "", "", described, 0, cold=cold)
         groups = [RowGroup(str(group), rows) for group, rows, _ in covered]
         folded = {str(group): left_out for group, _, left_out in covered}
         ((rebased,),) = self._rows("SELECT rebased FROM hot.main.built")

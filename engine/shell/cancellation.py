@@ -9,15 +9,13 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from ...errors import Interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
-
-    from ..connection import Cursor
 
 T = TypeVar("T")
 
@@ -26,6 +24,13 @@ RESEND_SECONDS = 0.05
 
 PATIENCE = 3
 """Presses of Ctrl-C after which the process ends at once; a store survives that by design."""
+
+
+class Interruptible(Protocol):
+    """What runs work that can be cancelled, such as a connection."""
+
+    def interrupt(self) -> None:
+        """Cancel what runs at the moment; from any thread."""
 
 
 class _Work(Generic[T]):
@@ -64,7 +69,7 @@ def _never() -> None:
 
 
 def run_cancellable(
-    con: Cursor,
+    con: Interruptible,
     work: Callable[[Callable[[], None]], T],
     late: Callable[[], None] | None = None,
     *,
@@ -73,7 +78,7 @@ def run_cancellable(
     """Run work on a connection so that Ctrl-C cancels it.
 
     Args:
-        con: The connection that the work uses.
+        con: The connection that the work uses, or whatever else can interrupt it.
         work: Called in another thread with a function that raises once Ctrl-C was pressed; long
             loops outside the kernel call it now and then.
         late: Called when Ctrl-C was pressed but the work was done already: it is not undone, yet

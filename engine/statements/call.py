@@ -158,6 +158,7 @@ def _reclaim(session: Session, given: Mapping[str, object]) -> Answer:
     database.router.invalidate()
     database.keys.release()
     database.store.pins.settle()
+    database.maintenance.sweep()
     report = database.store.reclaim(keep_us=keep // timedelta(microseconds=1))
     return {field.name: getattr(report, field.name) for field in fields(report)}
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from .key_check import KeyCheck
 
 
-_KEPT = "rows_kept_5f1c0e7a9b3d4c21"
+KEPT = "rows_kept_5f1c0e7a9b3d4c21"
 """Name of the stored rows that RETURNING answers from: one that no user has."""
 
 
@@ -180,12 +180,12 @@ def returned(
         fields = [pa.field(str(c.id), c.arrow_type) for c in definition.columns]
         table = pa.schema(fields).empty_table()
     source = (
-        f"(SELECT {restore_select(definition)} FROM {_KEPT}) AS {quote(alias or definition.name)}"
+        f"(SELECT {restore_select(definition)} FROM {KEPT}) AS {quote(alias or definition.name)}"
     )
     plain = Change(change.session, change.transaction, None, change.frame)
     names = kernel_names(change, definition, returning, alias)
     # Run before the statement ends: what cannot be answered must not have happened.
-    return _collected(plain, f"SELECT {returning} FROM {source}", table, names)
+    return collected(plain, f"SELECT {returning} FROM {source}", table, names)
 
 
 def check_returning(returning: str) -> None:
@@ -224,7 +224,7 @@ def _aggregates() -> frozenset[str]:
     return frozenset(row[0] for row in found)
 
 
-def _collected(change: Change, sql: str, kept: pa.Table, given: list[str] | None) -> Result:
+def collected(change: Change, sql: str, kept: pa.Table, given: list[str] | None) -> Result:
     """Run a query now and keep its rows.
 
     Rows cross Arrow in the form in which columns are stored: ENUM, BIT and others would lose
@@ -236,10 +236,10 @@ def _collected(change: Change, sql: str, kept: pa.Table, given: list[str] | None
         kept: Stored rows that it names.
         given: Names of its columns, if not its own.
     """
-    opened = change.open(sql.replace(_KEPT, "(SELECT 1)"))
+    opened = change.open(sql.replace(KEPT, "(SELECT 1)"))
     drained = False
     try:
-        opened.register(_KEPT, kept)
+        opened.register(KEPT, kept)
         names, types = change.describe(opened, sql)
         answer = f"SELECT {storing(types)} FROM ({sql}\n) AS answer"
         with change.session.guard.watch(opened.cursor):

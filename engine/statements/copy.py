@@ -11,8 +11,10 @@ import duckdb
 import pyarrow as pa
 
 from ...errors import InvalidRequest, InvalidValue, StorageFull, Unsupported
+from ...sql.file_urls import SCHEME
 from ...sql.tokens import literal, quote
 from ...sql.type_tree import physical
+from ..files.copy_to import copy_to_stored
 from ..query import bind_text, open_route
 from ..result import BATCH_ROWS, Result
 from .change import find_column, target_table
@@ -185,6 +187,25 @@ def copy_to(
     frame: FrameType | None,
 ) -> Result:
     """Run COPY … TO file."""
+    def run(statement: st.CopyTo) -> Result:
+        return _copied(session, statement, parameters, frame)
+
+    if not statement.target.startswith(f"'{SCHEME}"):
+        return run(statement)
+    if format_of(statement.target, statement.options) == "arrow":
+        raise Unsupported(
+            f"COPY writes no Arrow files to {SCHEME}",
+            hint="use parquet, csv or json, or write it through fsspec",
+        )
+    return copy_to_stored(session, statement, run)
+
+
+def _copied(
+    session: Session,
+    statement: st.CopyTo,
+    parameters: Parameters,
+    frame: FrameType | None,
+) -> Result:
     kind = format_of(statement.target, statement.options)
     snapshot = session.snapshot()
     logical = bind_text(session, statement.query, snapshot)

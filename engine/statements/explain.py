@@ -19,14 +19,18 @@ from ...sql import statement as st
 from ...sql.classify import classify
 from ...sql.explain import Node, draw
 from ...sql.provider import RelationKind
+from ...sql.qualified_columns import without_database
 from ...sql.tokens import TokenStream, tokenize
 from ...storage.schema_path import dotted
+from ..files.late_content import with_late_content
+from ..files.statements import query_of
 from ..keys.point_explain import explain_point_query
+from ..leaves.catalog_leaf import narrowed
 from ..leaves.pruned import is_wanted
 from ..native.catalog_copy import catalog_copy
 from ..native.decision import as_native
 from ..native.objects import without_store
-from ..query import bind_text, from_table, open_route, without_database
+from ..query import bind_text, from_table, open_route
 from ..result_cache.serving import explained
 from .fast_insert import parameters_by_key
 from .prepared import text_of
@@ -59,9 +63,17 @@ def explain(
         statement = replace(statement, sql=text_of(session, inner))
         inner = classify(statement.sql)
     snapshot = session.snapshot()
+    found = query_of(session, inner)
+    if found is not None:  # what a change of files looks for
+        if statement.analyze:
+            session.execute(statement.sql, parameters, frame=frame).close()
+        plain = replace(statement, sql=found, analyze=False)
+        return explain(session, plain, parameters, frame)
     if not isinstance(as_native(session, inner, statement.sql, snapshot), st.Query):
         return _of_change(session, statement, parameters, frame)
-    sql = without_database(statement.sql, session.database.name, session.catalog(snapshot))
+    catalog = session.catalog(snapshot)
+    sql = without_database(statement.sql, session.database.name, catalog)
+    sql = with_late_content(sql, catalog)
     logical = bind_text(session, sql, snapshot)
     lookup = explain_point_query(session, sql, snapshot, parameters, analyze=statement.analyze)
     if lookup is not None:
@@ -71,7 +83,10 @@ def explain(
     try:
         executed_with = () if parameters is None else (parameters,)
         options = "ANALYZE, FORMAT json" if statement.analyze else "FORMAT json"
-        command = f"EXPLAIN ({options}) {sql}"
+        narrower = narrowed(session, logical, sql, parameters, snapshot, opened.route)
+        command = f"EXPLAIN ({options}) {narrower.sql}"
+        if narrower.is_bound:
+            executed_with = ()
         with session.guard.watch(opened.cursor):
             begun = time.perf_counter()
             rows = opened.cursor.execute(command, *executed_with).fetchall()
@@ -85,7 +100,8 @@ def explain(
             raw = json.loads(text)
             kinds.append(kind)
             plan = reader.read(raw)
-            plans.append(replace(plan, facts=(*plan.facts, *kept)))
+            paths = (f"paths: {condition}" for condition in narrower.conditions)
+            plans.append(replace(plan, facts=(*plan.facts, *kept, *paths)))
             texts.append(reader.as_json(raw) if statement.json else draw(plans[-1], width=100))
         if not (logical.relations or kept or statement.analyze or statement.json):
             # Nothing in it is ours to explain: as the user's settings have the kernel draw it.

@@ -28,7 +28,7 @@ from .foreign_keys import ForeignKeys
 from .key_check import KeyCheck
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import pyarrow as pa
 
@@ -89,12 +89,14 @@ def insert(change: Change, plan: Plan) -> Result:
     if statement.source is None:
         source, targets = "SELECT 1", []
     else:
-        source = statement.ctes + _converted_values(statement.source, targets)
+        source = statement.ctes + converted_values(statement.source, targets)
     rows = RowSource(source, tuple(targets), by_name=statement.by_name)
     return insert_query(change, state, rows, returning=statement.returning)
 
 
-def _converted_values(source: str, targets: Sequence[Column]) -> str:
+def converted_values(
+    source: str, targets: Sequence[Column], convert: Callable[[str, Column], str] = cast_to
+) -> str:
     """Convert each item of a VALUES list to its column: rows may mix types, and say DEFAULT."""
     stream = TokenStream(source)
     if not stream.accept("VALUES"):
@@ -108,7 +110,7 @@ def _converted_values(source: str, targets: Sequence[Column]) -> str:
             item = stream.text_until(",", ")")
             if index < len(targets):
                 column = targets[index]
-                text = default_of(column) if item.upper() == "DEFAULT" else cast_to(item, column)
+                text = default_of(column) if item.upper() == "DEFAULT" else convert(item, column)
                 pieces += [source[done:start], text]
                 done = start + len(item)
             index += 1
@@ -174,8 +176,8 @@ def insert_query(
     opened = change.open(source.sql, source.snapshot)
     drained = False
     try:
-        targets = _targets(change, opened, definition.name, source, state)
-        sql = _storing_query(state, source.sql, targets)
+        targets = target_columns(change, opened, definition.name, source, state)
+        sql = storing_query(state, source.sql, targets)
         with change.session.guard.watch(opened.cursor):
             batches = ForeignKeys(change, state).watch(change.read(opened, sql))
             groups = write.run(batches if returning is None else keep(batches, kept))
@@ -191,11 +193,16 @@ def insert_query(
     return Result(None, count=write.rows)
 
 
-def _storing_query(state: TableState, source: str, targets: Sequence[Column]) -> str:
+def storing_query(
+    state: TableState,
+    source: str,
+    targets: Sequence[Column],
+    convert: Callable[[str, Column], str] = cast_to,
+) -> str:
     """The query that gives the stored columns of a source's rows."""
     definition = state.definition
     names = [f"x{index}" for index in range(len(targets))]
-    given = {c.id: cast_to(f"source.{n}", c) for c, n in zip(targets, names, strict=True)}
+    given = {c.id: convert(f"source.{n}", c) for c, n in zip(targets, names, strict=True)}
     inner = ", ".join(
         f"{given.get(c.id) or default_of(c)} AS {quote(c.name)}" for c in definition.columns
     )
@@ -206,7 +213,7 @@ def _storing_query(state: TableState, source: str, targets: Sequence[Column]) ->
     )
 
 
-def _targets(
+def target_columns(
     change: Change, opened: OpenRoute, table: str, source: RowSource, state: TableState
 ) -> Sequence[Column]:
     """The columns that the source's columns go to."""

@@ -171,7 +171,11 @@ def all_positions(change: Change, state: TableState) -> dict[str, Positions]:
 
 def update(change: Change, statement: st.Update) -> Result:
     """Run an UPDATE."""
-    state = target_table(change.session, statement.target, "update")
+    return update_table(change, target_table(change.session, statement.target, "update"), statement)
+
+
+def update_table(change: Change, state: TableState, statement: st.Update) -> Result:
+    """Run an UPDATE of a table, whatever name it has."""
     definition = state.definition
     assigned = _assignments(definition, statement)
     alias = quote(statement.alias or definition.name)

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 from ...errors import Unsupported
 from ...sql import statement as st
+from ..files.clone import create_directory
 from ..native import copy_database, export
 from . import attached, call, describe, options, prepared
+from .change import Change
 
 if TYPE_CHECKING:
     from ..result import Result
@@ -41,6 +43,10 @@ def run(session: Session, statement: st.Statement) -> Result:
             return prepared.deallocate(session, statement)
         case st.Call():
             return call.call(session, statement)
+        case st.CreateDirectory():
+            return session.writing(
+                "CREATE DIRECTORY", lambda t: create_directory(Change(session, t), statement)
+            )
         case st.Other():
             raise Unsupported(f"{statement.verb} is not supported", construct=statement.verb)
     raise Unsupported(f"{type(statement).__name__} is not supported")

@@ -92,12 +92,16 @@ def walk(
     if options.timeout_seconds <= 0:
         raise InvalidRequest("the time-out of a scan must be above zero seconds")
     Exclusion(options.exclude)
-    path, own = _root(root, options)
+    path, own = root_of(root, options)
     return _Walk(path, own, options, on_progress, cancelled).blocks()
 
 
-def _root(root: bytes, options: WalkOptions) -> tuple[bytes, np.void]:
-    """Return the absolute path of the root, and its entry."""
+def root_of(root: bytes, options: WalkOptions) -> tuple[bytes, np.void]:
+    """Return the absolute path of the root of a walk, and its entry.
+
+    Raises:
+        InvalidRequest: It is no directory, or cannot be read.
+    """
     shown = repr(os.fsdecode(root))
     if not root or b"\0" in root:
         raise InvalidRequest(f"{shown} is no directory to scan")
@@ -145,7 +149,7 @@ class _Walk:
         self._device = int(own["device"])
         self._on_progress = on_progress
         self._cancelled = cancelled
-        self._processes = options.processes or _processes()
+        self._processes = processes_for(options)
         self._changed = threading.Condition()
         self._frontier = Frontier()
         self._frontier.put([root], np.array([own], dtype=ENTRY))
@@ -295,7 +299,7 @@ class _Walk:
             identity = int(own["device"][0]), int(own["inode"][0])
             above = (mount for mount in _ancestors(path) if mount in self._mounts)
             if any(self._mounts[mount] == identity for mount in above):
-                refused.append(_lost(path, own[0], WalkError(path, "open", errno.ELOOP)))
+                refused.append(lost_block(path, own[0], WalkError(path, "open", errno.ELOOP)))
             else:
                 self._mounts[path] = identity
                 self._frontier.put([path], own)
@@ -314,7 +318,7 @@ class _Walk:
                 path = task.paths[0]
                 error = WalkError(path, "scan", lost.number)
                 self._trust()
-                self._finish(number, [_lost(path, task.own[0], error)], 0, 0)
+                self._finish(number, [lost_block(path, task.own[0], error)], 0, 0)
             else:
                 self._frontier.put(task.paths, task.own, alone=True)
                 self._finish(number, [], 0, 0)
@@ -336,7 +340,8 @@ class _Walk:
         self._changed.notify_all()
 
 
-def _lost(path: bytes, own: np.void, error: WalkError) -> Block:
+def lost_block(path: bytes, own: np.void, error: WalkError) -> Block:
+    """Return the block of a directory that could not be read."""
     return Block(path, own, [], np.empty(0, dtype=ENTRY), errors=(error,))
 
 
@@ -348,7 +353,10 @@ def _ancestors(path: bytes) -> Iterator[bytes]:
         at = path.find(b"/", at + 1)
 
 
-def _processes() -> int:
+def processes_for(options: WalkOptions) -> int:
+    """Return how many processes are to walk."""
+    if options.processes is not None:
+        return options.processes
     try:
         cpus = len(os.sched_getaffinity(0))
     except AttributeError:  # macOS has no affinity

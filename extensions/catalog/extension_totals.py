@@ -59,7 +59,7 @@ class ExtensionTotals:
             return
         keys = (label // GAP - 1) << CODE_BITS | codes[extension.indices.to_numpy()]
         size = batch["size"].to_numpy()[counted]
-        self._found.append(_summed(keys[counted], np.ones(len(size), np.int64), size))
+        self._found.append(summed(keys[counted], np.ones(len(size), np.int64), size))
 
     def _code(self, extension: str) -> int:
         known = self._codes.get(extension)
@@ -81,7 +81,7 @@ class ExtensionTotals:
         entries = totals.entries_below()
         kept = [
             tuple(part[at] for part in level)
-            for level in _carried_up(_summed(keys, files, size), totals)
+            for level in carried_up(summed(keys, files, size), totals.parents, totals.depths)
             if len(at := np.flatnonzero(_is_kept(level[0], entries)))
         ]
         if not kept:
@@ -105,7 +105,7 @@ Sums = tuple[Numbers, Numbers, Numbers]
 """Different keys, ascending, with their files and bytes."""
 
 
-def _summed(keys: Numbers, files: Numbers, size: Numbers) -> Sums:
+def summed(keys: Numbers, files: Numbers, size: Numbers) -> Sums:
     """Add up what has the same key."""
     order = np.argsort(keys, kind="stable")
     keys = keys[order]
@@ -122,9 +122,14 @@ def _is_kept(keys: Numbers, entries: Numbers) -> Numbers:
     return (entries[place] >= ENTRIES_MIN) | (place == 0)
 
 
-def _carried_up(own: Sums, totals: DirectoryTotals) -> Iterator[Sums]:
-    """Yield the sums of subtrees, level by level from the deepest."""
-    parents, depths = totals.parents, totals.depths
+def carried_up(own: Sums, parents: Numbers, depths: Numbers) -> Iterator[Sums]:
+    """Yield the sums of subtrees, level by level from the deepest.
+
+    Args:
+        own: Sums of directories alone, by keys.
+        parents: The place of each directory's parent.
+        depths: How many directories each lies below the root.
+    """
     level_of = depths[own[0] >> CODE_BITS]
     order = np.argsort(level_of, kind="stable")
     bounds = np.searchsorted(level_of[order], np.arange(int(depths.max()) + 2))
@@ -135,7 +140,7 @@ def _carried_up(own: Sums, totals: DirectoryTotals) -> Iterator[Sums]:
         keys, files, size = (np.concatenate(part) for part in zip(*parts, strict=True))
         below = None
         if len(keys):
-            sums = _summed(keys, files, size)
+            sums = summed(keys, files, size)
             yield sums
             if level:
                 above = parents[sums[0] >> CODE_BITS] << CODE_BITS

@@ -7,8 +7,10 @@ are joined by NUL, which none of them can hold. Nothing is pickled, so nothing t
 
     OPTIONS     to a worker, once: JSON
     TASK        to a worker: budget and number of paths, paths, their entries
+    STAT        to a worker: number of paths, paths at or below the root
     BEAT        from a worker: it lives; the first says that it has started
     ANSWER      from a worker: the columns of an `Answer`
+    STATS       from a worker: entries of the paths that have one, index and errno of the others
 """
 
 from __future__ import annotations
@@ -28,11 +30,14 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from .block import EntryArray
+    from .statx import Failure
 
 OPTIONS: Final = b"O"
 TASK: Final = b"T"
 BEAT: Final = b"B"
 ANSWER: Final = b"A"
+STAT: Final = b"S"
+STATS: Final = b"R"
 
 HEADER: Final = struct.Struct("<cxxxI")
 TASK_NUMBERS: Final = struct.Struct("<QQ")
@@ -109,6 +114,27 @@ def read_task(sections: Sequence[bytes]) -> tuple[list[bytes], EntryArray, int]:
     """Return paths, entries and budget of a TASK."""
     budget, count = TASK_NUMBERS.unpack(sections[0])
     return _split(sections[1], count), np.frombuffer(sections[2], dtype=ENTRY), budget
+
+
+def stat_message(paths: Sequence[bytes]) -> list[Buffer]:
+    """Return the sections of STAT."""
+    return [_numbers([len(paths)]), b"\0".join(paths)]
+
+
+def read_stat(sections: Sequence[bytes]) -> list[bytes]:
+    """Return the paths of a STAT."""
+    return _split(sections[1], _read_numbers(sections[0])[0])
+
+
+def stats_message(entries: EntryArray, failures: Sequence[Failure]) -> list[Buffer]:
+    """Return the sections of STATS."""
+    return [entries.tobytes(), _numbers([number for failure in failures for number in failure])]
+
+
+def read_stats(sections: Sequence[bytes]) -> tuple[EntryArray, list[Failure]]:
+    """Return entries and failures of a STATS."""
+    pairs = np.frombuffer(sections[1], dtype="<i8").reshape(-1, 2).tolist()
+    return np.frombuffer(sections[0], dtype=ENTRY), [(index, number) for index, number in pairs]
 
 
 def answer_message(answer: Answer) -> list[Buffer]:

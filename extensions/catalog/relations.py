@@ -47,6 +47,12 @@ _TYPES: Final = {
 ENTRY_COLUMNS: Final = tuple((field.name, _TYPES[field.type]) for field in STORED)
 """Stored columns of the entries, by name, with their SQL types."""
 
+ENTRY_COLD: Final = (
+    *("nlinks", "group_owner_name", "inode", "device", "atime", "ctime", "creation_time"),
+    *("symlink_path", "major_device", "minor_device", "user_tags"),
+)
+"""Columns that few questions are about: with them the hot copy would be twice the truth."""
+
 _PREFIX: Final = "CASE parent_path WHEN '/' THEN '' ELSE parent_path END || '/'"
 
 # Undoes `names.text_of` on hexadecimal digits: bytes 80 to BF stand behind F48FBE, C0 to FF behind
@@ -58,7 +64,7 @@ _NAME_BYTES: Final = (
     "'F48FBF', 'g'), 'F48FBE', ''), 'g8', 'C'), 'g9', 'D'), 'gA', 'E'), 'gB', 'F'))"
 )
 
-_VIEW_COLUMNS: Final = (
+VIEW_COLUMNS: Final = (
     ("path", f"{_PREFIX} || name"),
     ("parent_path", "parent_path"),
     ("name", "name"),
@@ -121,6 +127,8 @@ DIRECTORY_COLUMNS: Final = (
     ("last_label", "BIGINT"),
 )
 
+DIRECTORY_COLD: Final = ("directories", "used", "own_used", "own_newest_mtime")
+
 EXTENSION_COLUMNS: Final = (
     ("label", "BIGINT"),
     ("extension", "VARCHAR"),
@@ -146,6 +154,12 @@ SCAN_COLUMNS: Final = (
     ("errors", "BIGINT"),
     ("host", "VARCHAR"),
     ("options", "JSON"),
+    ("kind", "VARCHAR"),  # how much was looked at: full, directories or watch
+    # What it changed: all are new in a first scan.
+    ("created", "BIGINT"),
+    ("deleted", "BIGINT"),
+    ("modified", "BIGINT"),
+    ("moved", "BIGINT"),
 )
 
 
@@ -159,6 +173,8 @@ class CatalogTable:
         columns: Names and SQL types.
         key: The primary key's column, if it has one.
         cluster_by: Columns that its rows are sorted by.
+        cold: Columns that hot copies leave out.
+        hot_codecs: Codecs of some columns in hot copies; the kernel chooses those of others.
     """
 
     schema: str
@@ -166,6 +182,8 @@ class CatalogTable:
     columns: tuple[tuple[str, str], ...]
     key: str | None = None
     cluster_by: tuple[str, ...] = ()
+    cold: tuple[str, ...] = ()
+    hot_codecs: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,13 +216,28 @@ class Relations:
     def entries(self) -> CatalogTable:
         """An entry a row, in the order of directories."""
         name = f"{self.name}_entries"
-        return CatalogTable(HIDDEN_SCHEMA, name, ENTRY_COLUMNS, cluster_by=("directory", "name"))
+        return CatalogTable(
+            HIDDEN_SCHEMA,
+            name,
+            ENTRY_COLUMNS,
+            cluster_by=("directory", "name"),
+            cold=ENTRY_COLD,
+            # Names are searched: it takes twice as long to decompress them as to look into them.
+            hot_codecs=(("name", "uncompressed"),),
+        )
 
     @property
     def directories(self) -> CatalogTable:
         """A directory a row, with its roll-up."""
         name = f"{self.name}_directories"
-        return CatalogTable(PUBLIC_SCHEMA, name, DIRECTORY_COLUMNS, key="path")
+        return CatalogTable(
+            PUBLIC_SCHEMA,
+            name,
+            DIRECTORY_COLUMNS,
+            key="path",
+            cold=DIRECTORY_COLD,
+            hot_codecs=(("path", "zstd"),),  # they are long, and looked up by key
+        )
 
     @property
     def extensions(self) -> CatalogTable:
@@ -230,17 +263,26 @@ class Relations:
     @property
     def views(self) -> tuple[CatalogView, ...]:
         """The views, which name the tables with their schemas."""
-        listed = ", ".join(f"{sql} AS {quote(name)}" for name, sql in _VIEW_COLUMNS)
-        entries, scans = _named(self.entries), _named(self.scans)
+        scans = _named(self.scans)
         by_extension = (
             "SELECT d.path AS directory, e.extension, e.files, e.bytes "
             f"FROM {_named(self.extensions)} e JOIN {_named(self.directories)} d USING (label)"
         )
         return (
-            CatalogView(self.name, f"SELECT {listed} FROM {entries}"),
+            CatalogView(self.name, entries_sql(self.entries.name)),
             CatalogView(f"{self.name}_extensions", by_extension),
             CatalogView(f"{self.name}_scans", f"SELECT * FROM {scans}"),
         )
+
+
+def entries_sql(table: str) -> str:
+    """Return the text of the view of entries.
+
+    Args:
+        table: Name of the table that it stands on.
+    """
+    listed = ", ".join(f"{sql} AS {quote(name)}" for name, sql in VIEW_COLUMNS)
+    return f"SELECT {listed} FROM {quote(HIDDEN_SCHEMA)}.{quote(table)}"
 
 
 def _named(table: CatalogTable) -> str:

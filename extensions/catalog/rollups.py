@@ -108,7 +108,7 @@ class DirectoryTotals:
         if self._device is None:
             self._device = int(blocks[0].own["device"])
             # Where the root itself lies is asked for first.
-            self._asked.append((_outside(blocks[0].path), OUTSIDE))
+            self._asked.append((outside_of(blocks[0].path), OUTSIDE))
         entries = joined([block.entries for block in blocks])
         counts = np.array([len(block.names) for block in blocks])
         # An array of a list of records would compare their types one by one.
@@ -184,7 +184,7 @@ class DirectoryTotals:
         for paths in self._paths:
             part = {name: values[start : start + len(paths)] for name, values in columns.items()}
             start += len(paths)
-            yield _directory_batch(paths, part)
+            yield directory_batch(paths, part)
         if self._unlisted:
             yield self._unlisted_batch()
 
@@ -242,7 +242,7 @@ class DirectoryTotals:
         own = np.array([unlisted.own for _, unlisted in self._unlisted], dtype=ENTRY)
         labels = np.array([label for label, _ in self._unlisted], dtype=np.int64)
         one = np.ones(len(own), dtype=np.int64)
-        return _directory_batch(
+        return directory_batch(
             text_array([unlisted.path for _, unlisted in self._unlisted]),
             {
                 "entries": one,
@@ -261,7 +261,8 @@ class DirectoryTotals:
         )
 
 
-def _directory_batch(paths: pa.StringArray, columns: dict[str, Integers]) -> pa.RecordBatch:
+def directory_batch(paths: pa.StringArray, columns: dict[str, Integers]) -> pa.RecordBatch:
+    """Return rows of the directories' table: paths, then columns in its order."""
     arrays = {"path": paths}
     for name, values in columns.items():
         array = pa.array(np.ascontiguousarray(values))
@@ -269,7 +270,7 @@ def _directory_batch(paths: pa.StringArray, columns: dict[str, Integers]) -> pa.
     return pa.record_batch(arrays)
 
 
-def _outside(root: bytes) -> bytes:
+def outside_of(root: bytes) -> bytes:
     """Return the path of the directory in which the root lies; `b''` for that of `/`."""
     parent, _, name = root.rpartition(b"/")
     return parent if parent or not name else b"/"

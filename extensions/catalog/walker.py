@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from .block import EntryArray, WalkOptions
+    from .statx import Failure
 
 BUDGET: Final = 20_000
 """Entries after which a task ends: about 100 ms of work, so that processes share it evenly."""
@@ -42,6 +43,9 @@ SLICE_DIRECTORIES: Final = 64
 
 SLICE_ENTRIES: Final = 8192
 """Entries after which a slice ends."""
+
+STAT_PATHS: Final = 256
+"""Paths looked at together: where one is gone, they are asked for again one by one."""
 
 OPEN_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -146,22 +150,53 @@ class Walker:
         Args:
             paths: Absolute paths of directories.
             own: Their entries as last seen, shape (len(paths),).
-            budget: Entries after which to stop; 0: do not descend. The first slice of directories
-                is read in any case.
+            budget: Entries after which to stop; the first slice of directories is read in any
+                case. 0: read all of `paths`, and do not descend.
         """
         gathered = _Gathered()
         deadline = time.monotonic() + TASK_SECONDS
         wave, wave_own = list(paths), own
         while wave:
+            if not budget and gathered.answer.paths:
+                gathered.leave(wave, wave_own)
+                break
             done = 0
             while done < len(wave):
                 spent = gathered.count >= budget or time.monotonic() > deadline
-                if gathered.answer.paths and spent:
+                if budget and gathered.answer.paths and spent:
                     gathered.leave(wave[done:], wave_own[done:])
                     break
                 done += self._read_slice(wave[done:], wave_own[done:], gathered)
             wave, wave_own = gathered.next_wave()
         return gathered.finish()
+
+    def stat(self, paths: Sequence[bytes]) -> tuple[EntryArray, list[Failure]]:
+        """Look at directories by their paths, without listing them.
+
+        Args:
+            paths: The root, or paths below it.
+
+        Returns:
+            Entries of those that are there, in order, and index and errno of the others. What is
+            said of a path is about a directory of the tree only where that holds of all above it:
+            a link in the middle is followed.
+        """
+        try:
+            root = os.open(self._root, OPEN_FLAGS)
+        except OSError as error:
+            number = error.errno or errno.EIO
+            return np.empty(0, ENTRY), [(index, number) for index in range(len(paths))]
+        start = len(child_path(self._root, b""))
+        try:
+            failures: list[Failure] = []
+            for first in range(0, len(paths), STAT_PATHS):
+                self._beat()
+                names = [path[start:] or b"." for path in paths[first : first + STAT_PATHS]]
+                found = self._stats.fill(root, names)
+                failures += [(first + index, number) for index, number in found]
+        finally:
+            os.close(root)
+        return self._stats.take()[0], failures
 
     def _read_slice(self, paths: Sequence[bytes], own: EntryArray, gathered: _Gathered) -> int:
         """Read the first few of `paths` and return how many."""

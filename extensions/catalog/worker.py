@@ -62,7 +62,11 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
     walker = Walker(root, device, options, beat=beat)
     protocol.send(answers, protocol.BEAT)
     while True:
-        _, sections = protocol.receive(requests)
+        kind, sections = protocol.receive(requests)
+        if kind == protocol.STAT:
+            found = walker.stat(protocol.read_stat(sections))
+            protocol.send(answers, protocol.STATS, protocol.stats_message(*found))
+            continue
         paths, own, budget = protocol.read_task(sections)
         answer = walker.task(paths, own, budget)
         protocol.send(answers, protocol.ANSWER, protocol.answer_message(answer))

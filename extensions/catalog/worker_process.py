@@ -17,6 +17,7 @@ from . import protocol, worker
 
 if TYPE_CHECKING:
     from .block import EntryArray, WalkOptions
+    from .statx import Failure
     from .walker import Answer
 
 PIPE_BYTES: Final = 1 << 20
@@ -101,12 +102,26 @@ class WorkerProcess:
             WorkerLost: It died or hung. It must be killed now.
             InternalError: It stopped by a defect.
         """
+        message = protocol.task_message(paths, own, budget)
+        return protocol.read_answer(self._ask(protocol.TASK, message, protocol.ANSWER))
+
+    def stat(self, paths: list[bytes]) -> tuple[EntryArray, list[Failure]]:
+        """Let the worker look at directories: see `Walker.stat`.
+
+        Raises:
+            WorkerLost: It died or hung. It must be killed now.
+            InternalError: It stopped by a defect.
+        """
+        message = protocol.stat_message(paths)
+        return protocol.read_stats(self._ask(protocol.STAT, message, protocol.STATS))
+
+    def _ask(self, kind: bytes, message: list[protocol.Buffer], wanted: bytes) -> list[bytes]:
         try:
-            protocol.send(self._requests, protocol.TASK, protocol.task_message(paths, own, budget))
+            protocol.send(self._requests, kind, message)
             while True:
-                kind, sections = protocol.receive(self._answers)
-                if kind == protocol.ANSWER:
-                    return protocol.read_answer(sections)
+                answered, sections = protocol.receive(self._answers)
+                if answered == wanted:
+                    return sections
         except TimeoutError as error:
             raise WorkerLost(errno.ETIMEDOUT) from error
         except (protocol.EndOfStream, OSError) as error:

@@ -6,6 +6,7 @@ from typing import Final
 
 from . import (
     ages,
+    changes,
     created,
     directories,
     growth,
@@ -21,7 +22,8 @@ from .report import FILES, Arguments, Parameter, Picture, Report, Source
 __all__ = ["FILES", "REPORTS", "Arguments", "Parameter", "Picture", "Report", "Source"]
 
 _MODULES = (
-    usage, directories, growth, ages, sizes, purge, large_old, created, permission_changes, tagged,
+    usage, directories, growth, ages, sizes, purge, large_old, created, changes,
+    permission_changes, tagged,
 )  # fmt: skip
 
 REPORTS: Final = {module.REPORT.function: module.REPORT for module in _MODULES}

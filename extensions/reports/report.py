@@ -64,23 +64,32 @@ class Source:
         directories: A directory a row with the sums of its subtree; None for the files of the
             store, whose sums are computed.
         root: The path of the tree, as a SQL expression.
+        changed: What tells the changes between two versions: a function, and its first argument.
     """
 
     entries: str
     directories: str | None
     root: str
+    changed: tuple[str, str]
+
+    def changes(self, first: str | None, last: str | None) -> str:
+        """What the versions from one to another have changed, as a relation."""
+        function, name = self.changed
+        return f"pagelake.{function}({literal(name)}, {first}, {last})"
 
     @classmethod
     def catalog(cls, name: str, version: int | None = None) -> Source:
         """The relations of a scanned catalog, now or at a version."""
         at = _at(version)
         entries, directories = (f"catalog.{quote(name + e)}{at}" for e in ("", "_directories"))
-        return cls(entries, directories, f"(SELECT path FROM {directories} WHERE depth = 0)")
+        root = f"(SELECT path FROM {directories} WHERE depth = 0)"
+        return cls(entries, directories, root, ("catalog_changes", name))
 
     @classmethod
     def files(cls, version: int | None = None) -> Source:
         """The files of the store itself."""
-        return cls(f"pagelake.{FILES}{_at(version)}", None, "'/'")
+        entries = f"pagelake.{FILES}{_at(version)}"
+        return cls(entries, None, "'/'", ("table_changes", f"pagelake.{FILES}"))
 
 
 def _at(version: int | None) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import pyarrow as pa
 
+from ...storage.content.content_pages import pages_of_state, references
 from ...storage.page import segment_name
 from ...storage.schema_path import dotted
 from .computed import Computed
@@ -65,4 +66,13 @@ class Pages(Computed):
                             page.stored_bytes, "delete vector", "delete vector",
                             f"{page.checksum:016x}", dotted(d.schema), d.name, None, group.id,
                         ))  # fmt: skip
+            for group, places in pages_of_state(self._context.store.pages, state):
+                rows += [
+                    (
+                        segment_name(page.segment), page.offset, page.length, page.stored_bytes,
+                        "content", "pack", f"{page.checksum:016x}",
+                        dotted(d.schema), d.name, None, group.id,
+                    )
+                    for page in references(places)
+                ]  # fmt: skip
         return {name: [row[i] for row in rows] for i, name in enumerate(self.schema.names)}

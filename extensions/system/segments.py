@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import pyarrow as pa
 
+from ...storage.content.content_pages import pages_of_state, references
 from .computed import Computed
 
 if TYPE_CHECKING:
@@ -38,6 +39,11 @@ class Segments(Computed):
                 for chunk in group.chunks.values():
                     name = f"{chunk.page.segment:016x}"
                     live[name] = live.get(name, 0) + chunk.page.stored_bytes
+                    pages[name] = pages.get(name, 0) + 1
+            for _, places in pages_of_state(self._context.store.pages, state):
+                for page in references(places):
+                    name = f"{page.segment:016x}"
+                    live[name] = live.get(name, 0) + page.stored_bytes
                     pages[name] = pages.get(name, 0) + 1
         device = self._context.store.device
         names, sizes = [], []

@@ -8,8 +8,10 @@ links a record has looked for the ids of all its transactions in every version s
 so that none is committed twice, by however many processes at once. After Hendler, Incze, Shavit
 and Tzafrir, "Flat combining and the synchronization-parallelism tradeoff", 2010.
 
-Only blind transactions (``Footprint.blind``) without pages are offered: they fit any state in which
-their tables exist, and nobody reclaims what they refer to.
+Only additive transactions (``Footprint.additive``) without pages are offered. Nobody reclaims what
+they refer to, and what they tell of their keys decides whether they commute with what came since
+they began and with what else is in the record. One that does not is left to whoever offered it:
+only what is in the log refuses a transaction.
 """
 
 from __future__ import annotations
@@ -17,13 +19,16 @@ from __future__ import annotations
 import struct
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import msgpack
 
-from ...errors import Error
+from ...errors import Corrupt, Error
+from ..conflict import Footprint
 from ..devices.device import HOLD_BYTES_MAX
-from ..effects import Append
+from ..effects import Append, Rely
+from ..log.effects_wire import from_wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -37,9 +42,9 @@ OFFERS = "commit/offers"
 _SAID = struct.Struct("<Q32s")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Offer:
-    """Blind transactions that wait to be committed, by whomever.
+    """Additive transactions that wait to be committed, by whomever.
 
     Attributes:
         since: Newest version that was known when they began: none of them is in it or before.
@@ -56,8 +61,16 @@ class Offer:
 
     @property
     def tables(self) -> set[str]:
-        """Ids of the tables that they append to."""
+        """Ids of the tables that they append to, or rely on rows of."""
         return {effect[1] for transaction in self.transactions for effect in transaction[2]}
+
+    @cached_property
+    def footprints(self) -> tuple[Footprint, ...]:
+        """What each of the transactions touches."""
+        return tuple(
+            Footprint.of(from_wire(_without_rows(effect)) for effect in transaction[2])
+            for transaction in self.transactions
+        )
 
     def encode(self) -> bytes:
         """Serialise; ``decode`` reverses it."""
@@ -73,27 +86,48 @@ class Offer:
             since, transactions, *_ = msgpack.unpackb(content)
             if not all(_is_free(effect) for t in transactions for effect in t[2]):
                 return None
-            return cls(int(since), tuple(transactions))
-        except (ValueError, TypeError, IndexError, msgpack.exceptions.UnpackException):
+            offer = cls(int(since), tuple(transactions))
+            return offer if all(footprint.additive for footprint in offer.footprints) else None
+        except (
+            ValueError,
+            TypeError,
+            IndexError,
+            Corrupt,
+            msgpack.exceptions.UnpackException,
+        ):
             return None
 
 
 def _is_free(effect: Wire) -> bool:
-    """Tell whether an effect is an append without a key whose rows have no pages."""
-    tag, _, groups, keyed, *_ = effect
-    return tag == "append" and not keyed and all(not group[2] for group in groups)
+    """Tell whether an effect, in its wire form, may be offered; see ``may_offer``."""
+    match effect:
+        case ["append", _, groups, keyed, *rest]:
+            told = bool(rest and rest[0])
+            return (told or not keyed) and all(not group[2] for group in groups)
+        case ["rely", _, _, *_]:
+            return True
+    return False
+
+
+def _without_rows(effect: Wire) -> Wire:
+    """An effect that may be offered, but for the rows."""
+    return [*effect[:2], [], *effect[3:]] if effect[0] == "append" else effect
 
 
 def may_offer(effects: Iterable[Effect]) -> bool:
-    """Tell whether others may commit some effects: appends without a key, of rows without pages.
+    """Tell whether others may commit some effects.
 
-    Pages are kept from reclaim by their writer for as long as it lives, and an offer may be
-    committed after that.
+    They may commit appends that tell their keys, if there are any, of rows without pages, and
+    reliance on rows. Pages are kept from reclaim by their writer for as long as it lives, and an
+    offer may be committed after that.
     """
     return all(
-        isinstance(effect, Append)
-        and not effect.keyed
-        and all(not group.chunks for group in effect.row_groups)
+        isinstance(effect, Rely)
+        or (
+            isinstance(effect, Append)
+            and (bool(effect.keys) or not effect.keyed)
+            and all(not group.chunks for group in effect.row_groups)
+        )
         for effect in effects
     )
 

@@ -16,11 +16,13 @@ from ...errors import Closed, Conflict, Error, OutcomeUnknown, SnapshotGone
 from ..conflict import Footprint, Kind, check
 from ..failpoints import Failpoint
 from ..log.commit_log import record_name
+from ..log.key_change import gather
 from ..log.record import Record, RecordHead, encode, record_hash, transaction_to_wire
 from .combining import Combining, Durable, Offer, may_offer
+from .company import Company
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from ..devices.device import Device, StagedFile
     from ..environment import Environment
@@ -173,7 +175,7 @@ class Committer:
     def _commit_batch(self, batch: list[_Request]) -> None:
         if self._poisoned:
             raise OutcomeUnknown("an earlier commit's outcome is unknown", hint="reconnect first")
-        if all(r.footprint.blind and may_offer(r.transaction.effects) for r in batch):
+        if all(r.footprint.additive and may_offer(r.transaction.effects) for r in batch):
             self._combine(batch)
             return
         patience = time.monotonic() + ORDERLY_S
@@ -272,7 +274,7 @@ class Committer:
         try:
             with self.head.lock:
                 offers = self._combining.others() if combine else ()
-                if all(request.footprint.blind for request in batch):
+                if all(request.footprint.additive for request in batch):
                     self.head.look()
                 else:
                     self.head.newest(sync=False)
@@ -282,8 +284,7 @@ class Committer:
                     # and it was looked for among what they committed.
                     request.offered = False
                 while pending:
-                    offers = [offer for offer in offers if self._takes(offer)]
-                    pending = self._publish(pending, offers)
+                    pending = self._publish(pending, self._taken(offers, pending))
                 self._sync_found(batch)
                 # The tail may be a record that its writer died over before the sync.
                 if synced_hash := self.head.recent.record_hash(self.head.synced):
@@ -292,19 +293,37 @@ class Committer:
             if turn:
                 self._combining.give(durable)
 
-    def _takes(self, offer: Offer) -> bool:
-        """Tell whether an offer can be committed next: it may be in the log already."""
+    def _taken(self, offers: Iterable[Offer], pending: list[_Request]) -> list[Offer]:
+        """Offers that can be committed next, in one record with those that are pending."""
+        company = Company(self.pages)
+        for request in pending:
+            company.join(request.footprint)
+        return [offer for offer in offers if self._takes(offer, company)]
+
+    def _takes(self, offer: Offer, company: Company) -> bool:
+        """Tell whether an offer can be committed next: it may be in the log already.
+
+        Args:
+            offer: The offer; it is taken as a whole or not at all.
+            company: What else will be in the record; joined by an offer that is taken.
+        """
         head = self.head
-        return (
-            offer.since >= head.recent.since
-            and offer.tables <= head.snapshot.tables.keys()
-            and not any(head.recent.version_of(transaction) for transaction in offer.ids)
-            and all(
-                known is not None and known[0].rows_only
-                for version in range(offer.since + 1, head.tail + 1)
-                for known in (head.recent.footprint(version),)
-            )
-        )
+        if not offer.tables <= head.snapshot.tables.keys():
+            return False
+        if any(head.recent.version_of(transaction) for transaction in offer.ids):
+            return False
+        own = Company(self.pages)
+        try:
+            for footprint in offer.footprints:
+                self._check_since(footprint, offer.since)
+                company.check(footprint)
+                own.check(footprint)
+                own.join(footprint)
+        except Conflict:
+            return False
+        for footprint in offer.footprints:
+            company.join(footprint)
+        return True
 
     # Alone
 
@@ -317,6 +336,7 @@ class Committer:
     ) -> list[_Request]:
         """Requests that are not in the log and commute with all that came after their snapshot."""
         survivors: list[_Request] = []
+        company = Company(self.pages) if among_themselves else None
         for request in requests:
             version = self.head.recent.version_of(request.transaction.id)
             if version is not None:
@@ -329,34 +349,31 @@ class Committer:
                     hint="a fresh read of the store decides",
                 )
                 continue
-            others = survivors if among_themselves else ()
             try:
-                self._check(request, base, [other.footprint for other in others])
+                self._check_since(request.footprint, base)
+                # A record that cannot be applied would make the log unreadable for everybody.
+                self.head.snapshot.require_fit(request.transaction.effects)
+                if company is not None:
+                    company.check(request.footprint)
+                    company.join(request.footprint)
                 survivors.append(request)
             except Conflict as conflict:
                 request.error = conflict
         return survivors
 
-    def _check(self, request: _Request, base: int, others: list[Footprint]) -> None:
-        """Raise Conflict unless a request commutes with later versions and with others."""
-        head, mine = self.head, request.footprint
-        blind = mine.blind
-        for version in range(base + 1, head.tail + 1):
-            known = head.recent.footprint(version)
-            if known is None:
-                raise Conflict(
-                    f"the transaction began {head.tail - base} versions ago",
-                    hint="run the transaction again",
-                )
-            theirs, described = known
-            if not (blind and theirs.rows_only):
-                check(mine, theirs, self.pages, described)
-        # A record that cannot be applied would make the log unreadable for everybody.
-        head.snapshot.require_fit(request.transaction.effects)
-        for theirs in others:
-            if not (blind and theirs.rows_only):
-                described = "a transaction that commits at the same moment"
-                check(mine, theirs, self.pages, described)
+    def _check_since(self, mine: Footprint, base: int) -> None:
+        """Raise Conflict unless something commutes with every version after one."""
+        recent, tail = self.head.recent, self.head.tail
+        if base < recent.since:
+            raise Conflict(
+                f"the transaction began {tail - base} versions ago",
+                hint="run the transaction again",
+            )
+        if mine.additive and recent.is_clear(mine, base):
+            return
+        for version in range(base + 1, tail + 1):
+            theirs, described = recent.footprint(version)
+            check(mine, theirs, self.pages, described)
 
     def _publish(self, pending: list[_Request], offers: list[Offer]) -> list[_Request]:
         """Link one record for all; returns who must try again because others dropped out."""
@@ -366,12 +383,13 @@ class Committer:
         offered = {wire[0]: wire for offer in offers for wire in offer.transactions}
         for wire in wires:
             offered.pop(wire[0], None)  # withdrawn too late: it is one of those that are pending
-        blind = all(request.footprint.blind for request in pending)
+        additive = all(request.footprint.additive for request in pending)
         rows_only = all(request.footprint.rows_only for request in pending)
         base = head.tail, head.tail_hash
         time_us = max(head.tail_time_us + 1, self.environment.now_us())
+        all_wires = [*wires, *offered.values()]
         content = encode(
-            [*wires, *offered.values()],
+            all_wires,
             store_id=self.store_id,
             base=base,
             time_us=time_us,
@@ -382,7 +400,7 @@ class Committer:
         try:
             while not self._link(staged, content):
                 lost_to = head.tail
-                if blind:
+                if additive:
                     head.look()
                 else:
                     head.newest(sync=False)
@@ -390,7 +408,11 @@ class Committer:
                 # A file that was linked and unlinked again has no way back on Linux, so one whose
                 # name proved to be folded already is staged anew.
                 folded = self.log.boundary.seen > lost_to
-                if folded or len(survivors) < len(pending) or not all(map(self._takes, offers)):
+                if (
+                    folded
+                    or len(survivors) < len(pending)
+                    or len(self._taken(offers, pending)) < len(offers)
+                ):
                     return survivors
         finally:
             staged.discard()
@@ -405,8 +427,9 @@ class Committer:
         self.environment.reach(Failpoint.COMMIT_SYNCED)
         digest = record_hash(content)
         ids = (*(t.id for t in transactions), *offered) if rows_only else None
+        keys = gather(e for wire in all_wires for e in wire[2]) if rows_only else None
         head.committed(
-            RecordHead(*base, time_us, digest, ids),
+            RecordHead(*base, time_us, digest, ids, keys),
             None if offered else Record(*base, time_us, transactions, digest, len(content)),
         )
         head.durable(head.tail)

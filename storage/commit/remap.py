@@ -143,7 +143,7 @@ class _Table:
             return None
         vectors = {g: v for g, v in delete.vectors.items() if g not in gone}
         vectors.update((group, DeleteVector.of(p)) for group, p in found.items())
-        return Delete(delete.table, vectors)
+        return Delete(delete.table, vectors, delete.keys)
 
     def _deleted_ids(self, delete: Delete, group: str) -> _Ids:
         return self._row_ids(self._group(group))[delete.vectors[group].positions(self.store.pages)]

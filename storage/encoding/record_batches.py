@@ -65,14 +65,14 @@ def decode_alike(
         return None
     sizes = np.fromiter(map(len, messages), np.int64, len(messages))
     try:
-        layout = _layout(messages[0], types)
+        layout = message_layout(messages[0], types)
         return _Messages.of(content, sizes, rows, layout).columns(types)
     except (_NotAlike, struct.error):
         return None
 
 
 @dataclass(frozen=True, slots=True)
-class _Layout:
+class MessageLayout:
     """Where a message's numbers lie, counted in words of 8 bytes from its beginning.
 
     Attributes:
@@ -94,8 +94,13 @@ class _Layout:
     buffers: tuple[int, ...]
 
 
-def _layout(message: bytes, types: Sequence[pa.DataType]) -> _Layout:
-    """Read the metadata of a message far enough to know where its numbers are."""
+def message_layout(message: bytes, types: Sequence[pa.DataType]) -> MessageLayout:
+    """Read the metadata of a message far enough to know where its numbers are.
+
+    Args:
+        message: The encapsulated message.
+        types: Types of its columns, all of them plain.
+    """
     continuation, metadata_bytes = struct.unpack_from("<Ii", message)
     end = _WORD + metadata_bytes
     if continuation != _CONTINUATION or not _WORD < end <= len(message) or end % _WORD:
@@ -117,7 +122,7 @@ def _layout(message: bytes, types: Sequence[pa.DataType]) -> _Layout:
     free = {rows // _WORD, body_bytes // _WORD}
     free.update(word + more for word in (*node_words, *buffer_words) for more in (0, 1))
     same = np.array([w for w in range(end // _WORD) if w not in free], dtype=np.int64)
-    return _Layout(
+    return MessageLayout(
         end // _WORD,
         same,
         np.frombuffer(metadata, "<i8")[same],
@@ -190,10 +195,12 @@ class _Messages:
     bodies: _Integers
     body_bytes: _Integers
     rows: _Integers
-    layout: _Layout
+    layout: MessageLayout
 
     @classmethod
-    def of(cls, content: bytes, sizes: _Integers, rows: _Integers, layout: _Layout) -> _Messages:
+    def of(
+        cls, content: bytes, sizes: _Integers, rows: _Integers, layout: MessageLayout
+    ) -> _Messages:
         """Check that messages have a layout and as many rows as they must have."""
         _require(not np.any(sizes % _WORD) and not np.any(sizes < layout.words * _WORD))
         # A row takes a bit at least: what is computed with numbers of rows stays small.

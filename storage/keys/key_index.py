@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from ..row_group_run import read_run
 from .chunk_cache import ChunkCache
-from .codes import Codes, equal_keys, is_codable, is_exact, key_codes, signature
+from .codes import Codes, KeyCodes, equal_keys, is_codable, is_exact, key_codes, signature
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -346,20 +346,44 @@ class KeyIndex:
             for other in self._orders.values():
                 other.tailed = 0
             new = [g for g in order.shared[: order.seen] if g.id not in covered]
-        if new:
-            tables = read_run(self._store, state.definition, new, self._columns)
+        told, untold, codes = self._told(new)
+        if told:
+            self._take_up(told, KeyCodes(np.frombuffer(b"".join(codes), "<u8"), None, self.exact))
+        if untold:
+            tables = read_run(self._store, state.definition, untold, self._columns)
             columns = pa.concat_tables(tables).combine_chunks().columns
-            found = key_codes([_one(column) for column in columns])
-            counts = np.fromiter((g.rows for g in new), np.int64, len(new))
-            ordinals = np.arange(len(new), dtype=np.int64) + len(self._tail.groups)
-            starts = np.cumsum(counts) - counts
-            position = np.arange(int(counts.sum()), dtype=np.int64) - np.repeat(starts, counts)
-            places = (np.repeat(ordinals, counts) << _POSITION_BITS) | position
-            codes = found.codes
-            if found.valid is not None:
-                codes, places = codes[found.valid], places[found.valid]
-            self._tail.add([g.id for g in new], codes, places)
+            self._take_up(untold, key_codes([_one(column) for column in columns]))
         order.tailed = len(state.row_groups)
+
+    def _told(
+        self, groups: Sequence[RowGroup]
+    ) -> tuple[list[RowGroup], list[RowGroup], list[bytes]]:
+        """Row groups of which the codes are told, the others, and those codes.
+
+        A column whose type changes gets another id, so codes told for these are of these types.
+        """
+        told, untold, codes = [], [], []
+        for group in groups:
+            for key in group.told:
+                if key.columns == self._ids:
+                    told.append(group)
+                    codes.append(key.codes)
+                    break
+            else:
+                untold.append(group)
+        return told, untold, codes
+
+    def _take_up(self, groups: Sequence[RowGroup], found: KeyCodes) -> None:
+        """Add row groups to the tail, with the codes of their rows."""
+        counts = np.fromiter((g.rows for g in groups), np.int64, len(groups))
+        ordinals = np.arange(len(groups), dtype=np.int64) + len(self._tail.groups)
+        starts = np.cumsum(counts) - counts
+        position = np.arange(int(counts.sum()), dtype=np.int64) - np.repeat(starts, counts)
+        places = (np.repeat(ordinals, counts) << _POSITION_BITS) | position
+        codes = found.codes
+        if found.valid is not None:
+            codes, places = codes[found.valid], places[found.valid]
+        self._tail.add([g.id for g in groups], codes, places)
 
 
 def _one(column: pa.ChunkedArray) -> pa.Array:

@@ -1,4 +1,4 @@
-"""Checking key runs against the rows that they are about."""
+"""Checking what key runs and appends tell of keys against the rows that it is about."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...errors import Corrupt
 from ..row_group import read_columns
 from .codes import key_codes, mix, signature
 from .key_run import DENSE, HASHED, ORDERED
@@ -13,6 +14,7 @@ from .key_run import DENSE, HASHED, ORDERED
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from ..effects import Append, TableDefinition
     from ..page_store import PageStore
     from ..snapshot import TableState
     from .codes import Codes
@@ -54,6 +56,28 @@ def contradiction(run: KeyRun, state: TableState, pages: PageStore) -> str | Non
     if _tells(run, pages, codes, numbers, live):
         return None
     return "does not tell the keys of its rows"
+
+
+def told_wrongly(append: Append, definition: TableDefinition, pages: PageStore) -> str | None:
+    """What an append tells of keys that its rows do not have; None when nothing.
+
+    Rows that cannot be read are left to whoever checks rows.
+    """
+    by_id = {c.id: c for c in (*definition.columns, *definition.dropped)}
+    for key in append.keys:
+        columns = [by_id[column] for column in key.columns if column in by_id]
+        if len(columns) < len(key.columns):
+            continue  # of a table that was made and dropped by the same record
+        codes = []
+        try:
+            for group in append.row_groups:
+                found = key_codes(read_columns(pages, definition, group, columns))
+                codes.append(found.codes if found.valid is None else found.codes[found.valid])
+        except Corrupt:
+            return None
+        if not codes or np.concatenate(codes).astype("<u8").tobytes() != key.codes:
+            return f"an append does not tell the keys of its rows on columns {key.columns}"
+    return None
 
 
 def _tells(

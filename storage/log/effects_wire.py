@@ -33,6 +33,7 @@ from ..effects import (
     DropView,
     Effect,
     GeneratedColumn,
+    Rely,
     RestoreTable,
     Rewrite,
     RowGroup,
@@ -118,6 +119,7 @@ def _constraint_from_wire(wire: Wire) -> Constraint:
 
 def definition_to_wire(definition: TableDefinition) -> Wire:
     """Flatten a table's definition."""
+    hot = [list(definition.cold), [list(pair) for pair in definition.hot_codecs]]
     return [
         definition.id,
         definition.schema,
@@ -128,11 +130,13 @@ def definition_to_wire(definition: TableDefinition) -> Wire:
         [_column_to_wire(c) for c in definition.dropped],
         list(definition.cluster_by),
         [[g.name, g.type, g.expression, g.place] for g in definition.generated],
+        *([hot] if any(hot) else []),
     ]
 
 
 def definition_from_wire(wire: Wire) -> TableDefinition:
     """Rebuild a table's definition."""
+    cold, codecs = wire[9][:2] if len(wire) > 9 else ((), ())
     return TableDefinition(
         wire[0],
         wire[1],
@@ -143,6 +147,8 @@ def definition_from_wire(wire: Wire) -> TableDefinition:
         tuple(Column(*column[:8]) for column in wire[6]),
         tuple(wire[7]),
         tuple(GeneratedColumn(*g[:4]) for g in wire[8]) if len(wire) > 8 else (),
+        tuple(cold),
+        tuple((column, codec) for column, codec, *_ in codecs),
     )
 
 
@@ -181,6 +187,14 @@ def key_run_from_wire(wire: Wire) -> KeyRun:
     return KeyRun(columns, wire[1], groups, rows, form, low, high, bits, entries, page)
 
 
+def _keys_to_wire(keys: tuple[AppendedKeys, ...]) -> Wire:
+    return [[list(key.columns), key.codes] for key in keys]
+
+
+def _keys_from_wire(wire: Wire) -> tuple[AppendedKeys, ...]:
+    return tuple(AppendedKeys(tuple(key[0]), key[1]) for key in wire)
+
+
 def to_wire(effect: Effect) -> Wire:
     """Flatten an effect; ``from_wire`` reverses it."""
     match effect:
@@ -200,10 +214,12 @@ def to_wire(effect: Effect) -> Wire:
             return ["drop_view", schema, name]
         case Append(table, row_groups, keyed, keys):
             appended = [row_group_to_wire(g) for g in row_groups]
-            told = [[list(key.columns), key.codes] for key in keys]
-            return ["append", table, appended, keyed, told]
-        case Delete(table, vectors):
-            return ["delete", table, [[g, *vector_to_wire(v)] for g, v in vectors.items()]]
+            return ["append", table, appended, keyed, _keys_to_wire(keys)]
+        case Delete(table, vectors, keys):
+            deleted = [[g, *vector_to_wire(v)] for g, v in vectors.items()]
+            return ["delete", table, deleted, _keys_to_wire(keys)]
+        case Rely(table, keys):
+            return ["rely", table, _keys_to_wire(keys)]
         case Rewrite(table, removed, added):
             return ["rewrite", table, list(removed), [row_group_to_wire(g) for g in added]]
         case AttachKeyRuns(table, runs):
@@ -246,10 +262,13 @@ def from_wire(wire: Any) -> Effect:
             case ["drop_view", schema, name, *_]:
                 return DropView(schema, name)
             case ["append", table, groups, keyed, *rest]:
-                told = tuple(AppendedKeys(tuple(k[0]), k[1]) for k in (rest[0] if rest else ()))
+                told = _keys_from_wire(rest[0] if rest else [])
                 return Append(table, tuple(row_group_from_wire(g) for g in groups), keyed, told)
-            case ["delete", table, vectors, *_]:
-                return Delete(table, {v[0]: vector_from_wire(v[1:]) for v in vectors})
+            case ["delete", table, vectors, *rest]:
+                told = _keys_from_wire(rest[0] if rest else [])
+                return Delete(table, {v[0]: vector_from_wire(v[1:]) for v in vectors}, told)
+            case ["rely", table, keys, *_]:
+                return Rely(table, _keys_from_wire(keys))
             case ["rewrite", table, removed, added, *_]:
                 groups = tuple(row_group_from_wire(g) for g in added)
                 return Rewrite(table, tuple(removed), groups)

@@ -18,16 +18,19 @@ import pyarrow as pa
 import xxhash
 
 from ...errors import Corrupt, FormatTooNew
+from . import key_change
 from .effects_wire import from_wire, to_wire
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..effects import Effect, Wire
+    from .key_change import KeyChange
 
-RECORD_FORMAT = 2
+RECORD_FORMAT = 3
 """Newest format that is read; what is written carries the oldest that can say it."""
 _WITH_IDS = 2
+_WITH_KEYS = 3
 GENESIS_HASH = bytes(32)
 _MAGIC = b"PLRC"
 # magic, format, flags, store id, base version, base hash, time (us), raw body bytes, body bytes,
@@ -35,8 +38,10 @@ _MAGIC = b"PLRC"
 _HEADER = struct.Struct("<4sHH16sQ32sqQQQ")
 _COMPRESSED = 1
 _ROWS_ONLY = 2
+_KEYS_TOLD = 4
 _ID_BYTES = 16
 _COUNT = struct.Struct("<H")
+_KEYS_BYTES = struct.Struct("<I")
 _COMPRESS_FROM_BYTES = 256
 _BODY_BYTES_MAX = 1 << 31
 _ZSTD = pa.Codec("zstd", compression_level=1)
@@ -93,6 +98,8 @@ class RecordHead:
         hash: blake2b-256 of the record's bytes.
         ids: Ids of its transactions if they change *rows only*, no name, column or view; None for
             any other record.
+        keys: What they did to keys, of a record that changes rows only; None where the record does
+            not say, as those of earlier versions do not.
     """
 
     base_version: int
@@ -100,6 +107,7 @@ class RecordHead:
     time_us: int
     hash: bytes
     ids: tuple[str, ...] | None
+    keys: tuple[KeyChange, ...] | None = None
 
 
 def frame(
@@ -110,6 +118,7 @@ def frame(
     base: tuple[int, bytes],
     time_us: int,
     ids: Sequence[str] | None = None,
+    keys: bytes | None = None,
 ) -> bytes:
     """Put a header with checksum before a body, compressed where that pays.
 
@@ -120,14 +129,18 @@ def frame(
         base: Version and hash that it builds on.
         time_us: Microseconds since the epoch.
         ids: Ids of transactions to be read without the body.
+        keys: What they did to keys, packed, to be read without the body as well.
     """
     flags, stored, version = 0, body, 1
     if len(body) >= _COMPRESS_FROM_BYTES:
         stored = _ZSTD.compress(body, asbytes=True)
         flags = _COMPRESSED
+    if keys is not None:
+        stored = _KEYS_BYTES.pack(len(keys)) + keys + stored
+        flags, version = flags | _KEYS_TOLD, _WITH_KEYS
     if ids is not None:
         stored = _COUNT.pack(len(ids)) + bytes.fromhex("".join(ids)) + stored
-        flags, version = flags | _ROWS_ONLY, _WITH_IDS
+        flags, version = flags | _ROWS_ONLY, max(version, _WITH_IDS)
     fields = (magic, version, flags, store_id, *base, time_us, len(body), len(stored))
     blank = _HEADER.pack(*fields, 0)
     digest = xxhash.xxh3_64(blank)
@@ -152,6 +165,26 @@ class _Frame:
         if not self.flags & _ROWS_ONLY:
             return 0
         return _COUNT.size + _ID_BYTES * int(_COUNT.unpack_from(self.stored)[0])
+
+    @property
+    def keys(self) -> bytes | None:
+        """What is said of keys before the body; None where nothing is."""
+        if not self.flags & _KEYS_TOLD:
+            return None
+        first = self.ids_bytes + _KEYS_BYTES.size
+        return self.stored[first : first + self._keys_bytes]
+
+    @property
+    def _keys_bytes(self) -> int:
+        return int(_KEYS_BYTES.unpack_from(self.stored, self.ids_bytes)[0])
+
+    @property
+    def body(self) -> bytes:
+        """The body as it is stored."""
+        first = self.ids_bytes
+        if self.flags & _KEYS_TOLD:
+            first += _KEYS_BYTES.size + self._keys_bytes
+        return self.stored[first:]
 
 
 def _checked(content: bytes, *, magic: bytes, store_id: bytes, name: str) -> _Frame:
@@ -197,7 +230,7 @@ def unframe(
         FormatTooNew: A later version of Pagelake wrote them.
     """
     frame = _checked(content, magic=magic, store_id=store_id, name=name)
-    body = frame.stored[frame.ids_bytes :]
+    body = frame.body
     if frame.flags & _COMPRESSED:
         try:
             body = _ZSTD.decompress(body, decompressed_size=frame.raw_bytes, asbytes=True)
@@ -233,7 +266,18 @@ def encode(
     """
     body: bytes = msgpack.packb(transactions)
     ids = [t[0] for t in transactions] if rows_only else None
-    return frame(body, magic=_MAGIC, store_id=store_id, base=base, time_us=time_us, ids=ids)
+    effects = [effect for t in transactions for effect in t[2]]
+    # Reliance is said in this format only, whatever else there is.
+    told = rows_only or any(effect[0] == "rely" for effect in effects)
+    return frame(
+        body,
+        magic=_MAGIC,
+        store_id=store_id,
+        base=base,
+        time_us=time_us,
+        ids=ids,
+        keys=key_change.pack(key_change.gather(effects)) if told else None,
+    )
 
 
 def record_hash(content: bytes) -> bytes:
@@ -249,11 +293,15 @@ def peek(content: bytes, *, store_id: bytes, name: str) -> RecordHead:
         FormatTooNew: A later version of Pagelake wrote them.
     """
     frame = _checked(content, magic=_MAGIC, store_id=store_id, name=name)
-    ids = None
+    ids = keys = None
     if size := frame.ids_bytes:
         listed = frame.stored[_COUNT.size : size].hex()
         ids = tuple(listed[i : i + 2 * _ID_BYTES] for i in range(0, len(listed), 2 * _ID_BYTES))
-    return RecordHead(frame.base_version, frame.base_hash, frame.time_us, record_hash(content), ids)
+        if (told := frame.keys) is not None:
+            keys = key_change.unpack(told, name)
+    return RecordHead(
+        frame.base_version, frame.base_hash, frame.time_us, record_hash(content), ids, keys
+    )
 
 
 def decode(content: bytes, *, store_id: bytes, name: str) -> Record:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from ...errors import Corrupt, Denied, Error, NotAStore, SnapshotGone
+from ..content.content_pages import content_pages, pages_of_state
 from ..devices.device import Device
 from ..effects import (
     Append,
@@ -44,9 +45,11 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from ..content.content_pages import Places
     from ..devices.device import AppendFile
     from ..effects import DeleteVector, RowGroup
     from ..keys.key_run import KeyRun
+    from ..page_store import PageStore
     from ..snapshot import Snapshot, TableState
     from ..store import Store
     from .finding import Progress
@@ -104,13 +107,18 @@ class _Pages:
     Kept as flat numbers: a store of a terabyte has millions of pages.
     """
 
+    pages: PageStore
     segments: dict[int, array[int]] = field(default_factory=lambda: defaultdict(_numbers))
     _seen: set[str] = field(default_factory=set)
+    _contents_seen: set[str] = field(default_factory=set)
     _runs_seen: set[PageRef] = field(default_factory=set)
 
     def state(self, state: TableState, version: int) -> None:
         """Note the pages of a table."""
         self.groups(state.row_groups, version)
+        # Read before any of it is copied: a pack that no row names any more need not be there.
+        for group, places in pages_of_state(self.pages, state):
+            self._content(group, places, version)
         for vectors in state.deletes.values():
             self.vectors(vectors, version)
         self.key_runs(state.key_runs, version)
@@ -122,6 +130,18 @@ class _Pages:
                 self._seen.add(group.id)
                 for chunk in group.chunks.values():
                     self._add(chunk.page, version)
+
+    def content(self, table: str, groups: Iterable[RowGroup], version: int) -> None:
+        """Note the pages that rows of row groups name."""
+        for group, places in content_pages(self.pages, table, groups):
+            self._content(group, places, version)
+
+    def _content(self, group: RowGroup, places: Places, version: int) -> None:
+        if group.id in self._contents_seen:
+            return
+        self._contents_seen.add(group.id)
+        for _, segment, *numbers in places.tolist():
+            self.segments[segment].extend((*numbers, version))
 
     def vectors(self, vectors: Iterable[DeleteVector], version: int) -> None:
         """Note the pages of delete vectors."""
@@ -227,7 +247,7 @@ class _Backup:
         replay.look()
         replay.newest = self.version
         replay.good = self._readable_checkpoints(replay)
-        pages, last = _Pages(), None
+        pages, last = _Pages(self.store.pages), None
         for step in replay.steps():
             if isinstance(step, Finding):
                 raise Corrupt(
@@ -263,8 +283,9 @@ class _Backup:
             return
         for effect in (e for t in step.record.transactions for e in t.effects):
             match effect:
-                case Append(_, groups) | Rewrite(_, _, groups):
+                case Append(table, groups) | Rewrite(table, _, groups):
                     pages.groups(groups, version)
+                    pages.content(table, groups, version)
                 case Delete(_, vectors):
                     pages.vectors(vectors.values(), version)
                 case AttachKeyRuns(_, runs):

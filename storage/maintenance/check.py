@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ...errors import Corrupt, Error, FormatTooNew
+from ..content.content_check import contradictions, handles_of_packs, told
 from ..devices.scrub import scrub
 from ..devices.striped_device import StripedDevice
 from ..effects import (
@@ -24,6 +25,7 @@ from ..effects import (
     TableDefinition,
 )
 from ..environment import Environment
+from ..keys.run_check import told_wrongly
 from ..log import bundle as bundles
 from ..log import checkpoint as checkpoints
 from ..page import segment_name
@@ -125,6 +127,7 @@ class _Check:
         if self.last is not None:
             yield from self._tables(self.last, "log")
             yield from self._tagged(self.last)
+            yield from self._contents(self.last, pages)
         yield from self._replay.loose_after(self.reached + 1)
         yield from self._bundles()
         yield from self._unreferenced()
@@ -189,6 +192,11 @@ class _Check:
                     affects = (relation_name(state), f"versions from {version} on")
                     rows.update({group.id: group.rows for group in groups})
                     yield from self._rows.row_groups(state.definition, groups, affects)
+                    self._rows.contents(table, groups)
+                    if isinstance(effect, Append):
+                        said = told_wrongly(effect, state.definition, self._rows.pages)
+                        if said is not None:
+                            yield damage(step.file, said, *affects)
                 case AttachKeyRuns(table, runs):
                     state = step.after.tables.get(table)
                     if state is None:
@@ -212,6 +220,22 @@ class _Check:
         rows = {g.id: g.rows for g in state.row_groups if g.id in state.deletes}
         yield from self._rows.delete_vectors(state.deletes, rows, file, affects)
         yield from self._rows.key_runs(state, state.key_runs, affects)
+        self._rows.contents(state.definition.id, state.row_groups, state.deletes)
+
+    def _contents(self, newest: Snapshot, pages: PageStore) -> Iterator[Finding]:
+        """Whether contents hold together, and whose are damaged."""
+        for what, affects in contradictions(pages, newest):
+            yield damage("log", what, affects)
+        damaged: dict[tuple[str, str, int | None], list[int]] = {}
+        for pack, found in self._rows.damaged_packs.items():
+            # A missing segment is said once, not for each pack in it.
+            damaged.setdefault((found.file, found.what, found.offset), []).append(pack)
+        for (file, what, offset), packs in damaged.items():
+            affects = f"contents in {len(packs)} packs"
+            with suppress(Error):
+                handles = handles_of_packs(pages, newest, packs)
+                affects = told(handles) if handles.size else "files of earlier versions"
+            yield damage(file, what, affects, offset=offset)
 
     def _tagged(self, newest: Snapshot) -> Iterator[Finding]:
         """Tagged versions stay readable below the horizon, from checkpoints of their own."""

@@ -19,6 +19,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...errors import Conflict
+from ..content.pack_mover import move_packs
+from ..content.tables import ELEMENTS, PACKS
 from ..delete_vector import ROW_GROUP_ROWS_MAX
 from ..effects import ROW_ID_COLUMN, AttachKeyRuns, Rewrite, RowGroup
 from ..keys.key_index import has_codes
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from concurrent.futures import Executor
 
+    from ..content.settle import Settler
     from ..snapshot import TableState
     from ..store import Store
     from ..transaction import Transaction
@@ -112,16 +115,32 @@ def rewrite(
     """
     transaction = store.begin()
     done = Rewritten()
+    settler = _settler(store, table)
     try:
         for step in steps:
-            _rewrite_step(store, transaction, table, step, done, pace or _unhurried, executor)
+            _rewrite_step(
+                store, transaction, table, step, done, pace or _unhurried, executor, settler
+            )
         _attach_key_runs(transaction, table, done)
         if derive is not None:
             derive(transaction.snapshot.tables[table], done.added)
         done.version = transaction.commit()
+        if settler is not None:
+            settler.release(committed=True)
     finally:
         transaction.rollback()
+        if settler is not None:
+            settler.release(committed=None)
     return done
+
+
+def _settler(store: Store, table: str) -> Settler | None:
+    """What takes contents out of rows; needed for the table of files only, and not light."""
+    if table != ELEMENTS:
+        return None
+    from ..content.settle import Settler
+
+    return Settler(store)
 
 
 def _unhurried(_bytes: int) -> None:
@@ -136,6 +155,7 @@ def _rewrite_step(
     done: Rewritten,
     pace: Callable[[int], None],
     executor: Executor | None,
+    settler: Settler | None,
 ) -> None:
     state = transaction.snapshot.tables.get(table)
     if state is None:
@@ -148,6 +168,10 @@ def _rewrite_step(
     done.bytes_read += sum(group.stored_bytes for group in groups)
     if state.definition.cluster_by:
         rows = _sorted(rows, state)
+    if settler is not None:
+        rows = settler.settle(transaction, state, rows)
+    elif table == PACKS and store.pages.sparse:
+        rows = move_packs(store, transaction, rows)
     writers: dict[bool, RowGroupWriter] = {}
     added: list[RowGroup] = []
     for piece in _pieces(rows):

@@ -42,6 +42,8 @@ SEAL_IDLE_GROUPS_MIN = 64
 """Inlined neighbours that are sealed once writers have been silent for a while."""
 STEP_GROUPS_MAX = 16_384
 """Row groups that one step replaces: their names are in its commit record, 36 bytes each."""
+ROW_GROUP_BYTES_MAX = 256 << 20
+"""Bytes of row groups that are made one: rows of long texts and contents are many bytes each."""
 DELETED_MIN = 0.1
 """Share of deleted rows from which on a row group is written anew without them."""
 MERGE_FANOUT = 4
@@ -130,15 +132,20 @@ def plan_compaction(state: TableState, *, eager: bool = False) -> list[Step]:
     return steps
 
 
-def plan_moving(state: TableState, segments: AbstractSet[int]) -> list[Step]:
+def plan_moving(
+    state: TableState, segments: AbstractSet[int], naming: AbstractSet[str] = frozenset()
+) -> list[Step]:
     """Plan the emptying of segments: row groups with pages in them are written anew.
 
     Args:
         state: The table.
         segments: The segments.
+        naming: Row groups of which a row names a page in them.
     """
 
     def moves(group: RowGroup) -> bool:
+        if group.id in naming:
+            return True
         pages = [chunk.page for chunk in group.chunks.values()]
         pages += [v.page for v in state.deletes.get(group.id, ()) if v.page is not None]
         return any(page.segment in segments for page in pages)
@@ -251,14 +258,16 @@ def _pack(state: TableState, run: Sequence[RowGroup]) -> Iterator[list[RowGroup]
     together have more rows than a row group may have.
     """
     packed: list[RowGroup] = []
-    rows = 0
+    rows = size = 0
     for group in run:
-        live = live_rows(state, group)
-        if packed and (rows + live > ROW_GROUP_ROWS_MAX or len(packed) >= STEP_GROUPS_MAX):
+        live, stored = live_rows(state, group), group.stored_bytes
+        full = rows + live > ROW_GROUP_ROWS_MAX or size + stored > ROW_GROUP_BYTES_MAX
+        if packed and (full or len(packed) >= STEP_GROUPS_MAX):
             yield packed
-            packed, rows = [], 0
+            packed, rows, size = [], 0, 0
         packed.append(group)
         rows += live
+        size += stored
     if packed:
         yield packed
 

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from ...errors import Corrupt, Error
 from .. import delete_vector
 from ..column_vector import is_string_like, storage_of
+from ..content.content_pages import content_pages, references
 from ..effects import ROW_ID_COLUMN
 from ..encoding import decode
 from ..keys.run_check import contradiction
@@ -52,6 +53,7 @@ class RowCheck:
         progress: Told after every page.
         segments: Segments that were referred to.
         done_bytes: Bytes of the pages read so far.
+        damaged_packs: Packs of which the page is damaged, and what is wrong with it.
     """
 
     pages: PageStore
@@ -59,7 +61,9 @@ class RowCheck:
     progress: Callable[[str, int, int], None] = no_progress
     segments: set[int] = field(default_factory=set)
     done_bytes: int = 0
+    damaged_packs: dict[int, Finding] = field(default_factory=dict)
     _seen: set[str] = field(default_factory=set)
+    _contents_seen: set[str] = field(default_factory=set)
     _lost: set[tuple[str, str]] = field(default_factory=set)
 
     def row_groups(
@@ -110,6 +114,27 @@ class RowCheck:
         wrong = _contradictions(array, group.rows, chunk.zone)
         for said in wrong:
             yield damage(file, f"{what} {said}", *affects, offset=offset)
+
+    def contents(
+        self,
+        table: str,
+        groups: Iterable[RowGroup],
+        deletes: Mapping[str, Iterable[DeleteVector]] | None = None,
+    ) -> None:
+        """Check pages that rows name, as far as that was not done; see ``content_pages``.
+
+        What is damaged is noted: whose content it is can only be told at the end.
+        """
+        fresh = [group for group in groups if group.id not in self._contents_seen]
+        try:
+            for group, places in content_pages(self.pages, table, fresh, deletes):
+                self._contents_seen.add(group.id)
+                packs = places["pack"].tolist()
+                for pack, page in zip(packs, references(places), strict=True):
+                    for finding in self._page(page, PageKind.CONTENT, (f"pack {pack}",)):
+                        self.damaged_packs[pack] = finding
+        except Error:
+            return  # of the row group, which is checked above
 
     def _page(
         self, ref: PageRef, kind: PageKind, affects: tuple[str, ...]

@@ -28,7 +28,8 @@ import duckdb
 
 import pagelake
 from pagelake.engine.catalog_scan import scan as scan_module
-from pagelake.engine.catalog_scan.scan import ScanRequest, scan
+from pagelake.engine.catalog_scan.account import ScanRequest
+from pagelake.engine.catalog_scan.scan import scan
 from pagelake.extensions.catalog.block import WalkOptions
 from tests.catalog.generate import generate
 

@@ -189,7 +189,7 @@ def told_of(command: str) -> str:
 
 @pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_options_of_a_command_are_documented_and_exist(command: str) -> None:
-    told = set(re.findall(r"(?<![\w-])--?[a-z][\w-]*", " ".join(code(told_of(command)))))
+    told = set(re.findall(r"(?<![\w-])--?[A-Za-z][\w-]*", " ".join(code(told_of(command)))))
     options = {
         spelling
         for parameter in COMMANDS[command].params

@@ -84,9 +84,9 @@ class Writer:
 
     @staticmethod
     def pin(world: World, state: State, number: int, process: Process) -> Iterator[Step]:
-        base = len(process.known)
-        process = process._replace(at="look at horizon", base=base, pin=base)
-        yield f"pins {base}", state.with_process(number, process)
+        for base in {len(process.known), 1} if world.stale else {len(process.known)}:
+            pinned = process._replace(at="look at horizon", base=base, pin=base)
+            yield f"pins {base}", state.with_process(number, pinned)
 
     @staticmethod
     def look_at_horizon(
@@ -132,7 +132,10 @@ class Writer:
 
     @staticmethod
     def ready(world: World, state: State, number: int, process: Process) -> Iterator[Step]:
-        if not world.combine:
+        if world.refuses(_first(process), process.known[: process.base]):
+            yield "is refused by what is there", refused(state, number)
+            return
+        if not world.combine or world.transactions[_first(process)].alone:
             pending = ((_first(process), process.base),)
             process = follow(process._replace(pending=pending), "link")
             yield "is about to commit", state.with_process(number, process)
@@ -191,14 +194,15 @@ class Writer:
         mine = _first(process)
         pending: list[tuple[int, int]] = []
         for transaction, base in process.pending:
-            verdict = _verdict(world, process, transaction, base)
+            verdict = _checked(world, process, transaction, base)
             if transaction == mine and verdict != "open":
                 answered = _answered(world, state, number, process, verdict)
                 yield f"finds itself {verdict}", answered
                 return
             if verdict != "open":
                 continue
-            if any(world.conflict(transaction, other) for other, _ in pending):
+            together = world.guarded("what is in one record commutes")
+            if together and any(world.conflict(transaction, other) for other, _ in pending):
                 if transaction == mine or world.guarded("only the committed refuse"):
                     continue
                 for offer in state.disk.offers:
@@ -304,6 +308,16 @@ def _verdict(world: World, process: Process, transaction: int, base: int) -> str
     if any(world.conflict(transaction, t) for record in since for t in record.transactions):
         return "conflicting"
     return "open"
+
+
+def _checked(world: World, process: Process, transaction: int, base: int) -> str:
+    """What somebody who is about to link a record finds out about one that would be in it."""
+    verdict = _verdict(world, process, transaction, base)
+    who = "a commit" if transaction == _first(process) else "an offer"
+    guards = [f"{who} is checked against what came since"]
+    if process.staged is not None:
+        guards.append("all are checked anew after a lost race")
+    return verdict if verdict != "conflicting" or all(map(world.guarded, guards)) else "open"
 
 
 def _answered(world: World, state: State, number: int, process: Process, verdict: str) -> State:

@@ -15,6 +15,11 @@ REPLACE = Transaction(removes=FIRST)
 """A rewrite or an update: it replaces what version 1 holds."""
 CHANGE = Transaction(appends=False, removes=FIRST)
 """A delete: like a rewrite, but without pages of its own."""
+CREATE = Transaction(appends=False, adds=frozenset({7}))
+"""A new row of a key that nobody else may append."""
+CREATE_WITHIN = Transaction(appends=False, relies=frozenset({1}))
+REMOVE = Transaction(appends=False, takes=frozenset({1}), alone=True)
+"""A new row in a directory, and the end of that directory, which nobody else commits."""
 CLONE = Transaction(appends=False, clones=1)
 TAG = Transaction(appends=False, tags=1)
 
@@ -125,6 +130,37 @@ SCENARIOS: dict[str, Scenario] = {
         _world((CHANGE,), (CHANGE,), (INLINE,), combine=True),
         ("only the committed refuse",),
     ),
+    "two create the same": Scenario(
+        _world((CREATE,), (CREATE,), combine=True, stale=True, kills=1),
+        (
+            "a commit is checked against what came since",
+            "what is in one record commutes",
+            "all are checked anew after a lost race",
+        ),
+    ),
+    "two create the same beside others": Scenario(
+        _world((CREATE,), (CREATE,), (INLINE,), combine=True),
+        (
+            "an offer is checked against what came since",
+            "what is in one record commutes",
+            "only the committed refuse",
+        ),
+    ),
+    "a directory that is removed": Scenario(
+        _world((CREATE_WITHIN,), (REMOVE,), combine=True, stale=True, kills=1),
+        (
+            "a commit is checked against what came since",
+            "all are checked anew after a lost race",
+            "a record tells what it relies on",
+        ),
+    ),
+    "a directory that is removed beside others": Scenario(
+        _world((CREATE_WITHIN,), (REMOVE,), (INLINE,), combine=True),
+        (
+            "an offer is checked against what came since",
+            "a record tells what it relies on",
+        ),
+    ),
     "an offerer loses patience": Scenario(
         _world((INLINE,), (INLINE,), combine=True, withdraw=True),
         ("who takes an offer back does not know the outcome",),
@@ -184,6 +220,8 @@ QUICK = (
     "reclaim loses power",
     "segments that are being written",
     "several lead at once",
+    "two create the same",
+    "a directory that is removed",
     "an offerer loses patience",
     "a leader loses power",
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 from functools import cache
 from typing import NamedTuple
@@ -19,12 +20,20 @@ class Transaction:
         removes: Segments whose row groups it replaces; it conflicts with others that do.
         clones: The old version whose segments it takes over, or 0.
         tags: The old version that it gives a name, or 0.
+        adds: Keys that it appends; nobody else may.
+        relies: Rows that it needs, by key.
+        takes: Rows that it deletes, by key.
+        alone: It is not offered to others.
     """
 
     appends: bool = True
     removes: frozenset[int] = frozenset()
     clones: int = 0
     tags: int = 0
+    adds: frozenset[int] = frozenset()
+    relies: frozenset[int] = frozenset()
+    takes: frozenset[int] = frozenset()
+    alone: bool = False
 
     @property
     def names(self) -> int:
@@ -50,6 +59,7 @@ class World:
         failures: How often the power fails.
         combine: Writers offer their transactions, and commit each other's.
         withdraw: Offerers lose patience.
+        stale: Writers may stand on version 1, however much they know.
         without: Guards that are left out, to see that they are needed.
     """
 
@@ -62,11 +72,26 @@ class World:
     failures: int = 0
     combine: bool = False
     withdraw: bool = False
+    stale: bool = False
     without: frozenset[str] = field(default_factory=frozenset)
 
     def conflict(self, mine: int, theirs: int) -> bool:
         """Whether two transactions do not commute; a change does not commute with itself."""
-        return bool(self.transactions[mine].removes & self.transactions[theirs].removes)
+        ours, others = self.transactions[mine], self.transactions[theirs]
+        missed = ours.relies & others.takes
+        if self.guarded("a record tells what it relies on"):
+            missed |= ours.takes & others.relies
+        return bool(ours.removes & others.removes or ours.adds & others.adds or missed)
+
+    def refuses(self, mine: int, records: tuple[Record, ...]) -> bool:
+        """Whether what is there refuses a transaction: its key exists, its directory is gone."""
+        return any(self.excludes(mine, n) for record in records for n in record.transactions)
+
+    def excludes(self, one: int, other: int) -> bool:
+        """Whether of two transactions one at most may happen."""
+        ours, others = self.transactions[one], self.transactions[other]
+        missed = ours.relies & others.takes or ours.takes & others.relies
+        return one != other and bool(ours.adds & others.adds or missed)
 
     def guarded(self, guard: str) -> bool:
         """Whether a guard is in place."""
@@ -166,6 +191,9 @@ def check(world: World, state: State) -> None:
     numbers = [number for record in records for number in record.transactions]
     if len(numbers) != len(set(numbers)):
         raise Violated(f"a transaction is in the log twice: {numbers}")
+    for one, other in itertools.combinations(numbers, 2):
+        if world.excludes(one, other):
+            raise Violated(f"transactions {one} and {other} are both in the log")
     for number, version in state.acknowledged:
         if len(records) < version or number not in records[version - 1].transactions:
             raise Violated(f"transaction {number}, acknowledged as version {version}, is lost")

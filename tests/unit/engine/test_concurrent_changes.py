@@ -95,6 +95,7 @@ def test_a_row_updated_twice_in_one_transaction_keeps_its_id(db: pagelake.Connec
 
 
 def test_many_bulk_inserts_hold_few_files_open(db: pagelake.Connection) -> None:
+    db.execute("SET background_maintenance = false")  # which maps what it rewrites
     db.execute("CREATE TABLE t (a BIGINT)")
     rows = pa.table({"a": pa.array(range(9000), pa.int64())})
     for _ in range(40):

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pagelake.errors import Conflict
 from pagelake.storage.conflict import MATRIX, Footprint, Kind, Verdict, check
@@ -26,12 +28,15 @@ from pagelake.storage.effects import (
     DropTable,
     DropView,
     Effect,
+    Rely,
     RestoreTable,
     Rewrite,
     View,
 )
 from pagelake.storage.environment import Environment
 from pagelake.storage.keys.key_run import KeyRun
+from pagelake.storage.log.effects_wire import to_wire
+from pagelake.storage.log.key_change import gather
 from pagelake.storage.page import PageKind
 from pagelake.storage.page_store import PageStore
 from pagelake.storage.store import Store
@@ -47,6 +52,11 @@ PAGES = PageStore(MemoryDevice(), bytes(16), Environment())
 
 def delete(*positions: int, group: str = "g", table: str = TABLE) -> Delete:
     return Delete(table, {group: DeleteVector.of(positions_of(list(positions)))})
+
+
+def told(*keys: tuple[int, list[int]]) -> tuple[AppendedKeys, ...]:
+    """Codes of keys of one column each."""
+    return tuple(AppendedKeys((c,), np.array(codes, "<u8").tobytes()) for c, codes in keys)
 
 
 FIRST, SECOND = "first", "second"
@@ -97,6 +107,8 @@ def prepare(
         case Kind.REFERENCE | Kind.UNREFERENCED:
             transaction.rely_on(table, kind)
             transaction.add("INSERT", Append(OTHER_TABLE, (new,)))
+        case Kind.RELY:
+            transaction.add("INSERT", Append(OTHER_TABLE, (new,)), Rely(table, told((1, [7]))))
     return transaction
 
 
@@ -113,24 +125,26 @@ def committed(mine: Transaction, theirs: Transaction) -> bool:
     return True
 
 
-WITH_APPENDS = {Kind.APPEND, Kind.KEYED_APPEND}
+WITH_APPENDS = {Kind.APPEND, Kind.KEYED_APPEND, Kind.RELY}
 LOOKED = {Kind.READ, Kind.REFERENCE, Kind.UNREFERENCED}
 COMMUTE = {
     Kind.APPEND: {*WITH_APPENDS, Kind.DELETE, Kind.REWRITE, Kind.INDEX},
     # In a table with a key only an update that keeps the keys appends without telling them.
-    Kind.KEYED_APPEND: {Kind.APPEND, Kind.DELETE, Kind.REWRITE, Kind.INDEX},
-    # A delete follows its rows to where a rewrite has put them.
-    Kind.DELETE: {*WITH_APPENDS, Kind.REWRITE, Kind.INDEX},
+    Kind.KEYED_APPEND: {Kind.APPEND, Kind.DELETE, Kind.REWRITE, Kind.INDEX, Kind.RELY},
+    # A delete follows its rows to where a rewrite has put them; this one does not tell its keys.
+    Kind.DELETE: {Kind.APPEND, Kind.KEYED_APPEND, Kind.REWRITE, Kind.INDEX},
     Kind.REWRITE: {*WITH_APPENDS, Kind.INDEX},
     Kind.SCHEMA: set[Kind](),
     Kind.RESTORE: set[Kind](),
     Kind.DROP: set[Kind](),
-    Kind.READ: {Kind.REWRITE, Kind.INDEX},
+    Kind.READ: {Kind.REWRITE, Kind.INDEX, Kind.RELY},
     # A run of row groups that are gone is dropped when it is applied.
     Kind.INDEX: {*WITH_APPENDS, Kind.DELETE, Kind.REWRITE, Kind.INDEX},
     # Whoever refers to a row minds that it stays, whoever removes one that nobody comes to refer.
     Kind.REFERENCE: {*WITH_APPENDS, Kind.REWRITE, Kind.INDEX},
-    Kind.UNREFERENCED: {Kind.DELETE, Kind.REWRITE, Kind.INDEX},
+    Kind.UNREFERENCED: {Kind.DELETE, Kind.REWRITE, Kind.INDEX, Kind.RELY},
+    # Where rows lie does not matter, nor what comes to be beside them.
+    Kind.RELY: {*WITH_APPENDS, Kind.REWRITE, Kind.INDEX},
 }
 """What isolation allows on the same rows, written out apart from the matrix that the code follows.
 
@@ -160,13 +174,10 @@ def test_cell_elsewhere(store: Store, mine: Kind, theirs: Kind) -> None:
 
 
 def test_keyed_appends_that_tell_their_keys(store: Store) -> None:
-    def keyed(*told: tuple[int, list[int]]) -> Transaction:
+    def keyed(*keys: tuple[int, list[int]]) -> Transaction:
         transaction = store.begin()
         new = inline_group(transaction.next_row_group_id(), [1])
-        keys = tuple(
-            AppendedKeys((column,), np.array(codes, "<u8").tobytes()) for column, codes in told
-        )
-        transaction.add("INSERT", Append(TABLE, (new,), True, keys))
+        transaction.add("INSERT", Append(TABLE, (new,), True, told(*keys)))
         return transaction
 
     assert committed(keyed((1, [5, 6])), keyed((1, [7])))
@@ -175,6 +186,67 @@ def test_keyed_appends_that_tell_their_keys(store: Store) -> None:
     assert not committed(keyed((1, [5])), keyed((2, [7]))), "another key"
     assert committed(keyed((1, [5]), (2, [1])), keyed((1, [6]), (2, [2])))
     assert not committed(keyed((1, [5]), (2, [1])), keyed((1, [6]), (2, [1])))
+
+
+NONE = tuple[AppendedKeys, ...]()
+
+
+@pytest.mark.parametrize(
+    ("relied", "removed", "meet"),
+    [
+        (told((1, [5, 6])), told((1, [7])), False),
+        (told((1, [5, 6])), told((1, [6, 8])), True),
+        (told((1, [5])), NONE, True),
+        (NONE, told((1, [5])), True),
+        (told((1, [5])), told((2, [7])), True),
+        (told((1, [5])), told((1, [6]), (2, [5])), False),
+        (told((2, [5])), told((1, [5]), (2, [6])), False),
+        (told((1, [5]), (2, [5])), told((1, [6]), (2, [5])), True),
+        # Rows whose keys are NULL are told as well: nobody can rely on them by those keys.
+        (told((1, [5])), told((1, [])), False),
+    ],
+)
+@pytest.mark.parametrize("first", ["reliance", "delete"])
+def test_who_relies_on_rows_and_who_deletes_them(
+    store: Store,
+    relied: tuple[AppendedKeys, ...],
+    removed: tuple[AppendedKeys, ...],
+    meet: bool,
+    first: str,
+) -> None:
+    """Whoever is second loses, and only where both may mean the same row."""
+    relying, deleting = store.begin(), store.begin()
+    new = inline_group(relying.next_row_group_id(), [1])
+    relying.add("INSERT", Append(OTHER_TABLE, (new,)), Rely(TABLE, relied))
+    deleting.delete("DELETE", TABLE, {FIRST: positions_of([3])}, removed)
+    mine, theirs = (deleting, relying) if first == "reliance" else (relying, deleting)
+    assert committed(mine, theirs) is not meet
+
+
+def test_who_relies_does_not_mind_where_the_rows_lie(store: Store) -> None:
+    """A delete that followed its rows through a compaction tells the keys that it told before."""
+    deleting = store.begin()
+    deleting.delete("DELETE", TABLE, {FIRST: positions_of([3])}, told((1, [4])))
+    relying = [store.begin(), store.begin()]
+    for transaction, code in zip(relying, (4, 5), strict=True):
+        transaction.add("TOUCH", Rely(TABLE, told((1, [code]))))
+    rewriting = prepare(store, Kind.REWRITE)
+    assert committed(deleting, rewriting)
+    assert store.snapshot().tables[TABLE].rows == 11
+    with pytest.raises(Conflict):
+        relying[0].commit()
+    assert relying[1].commit() == store.snapshot().version
+
+
+def test_reliance_changes_nothing(store: Store) -> None:
+    before = store.snapshot()
+    relying = store.begin()
+    relying.add("TOUCH", Rely(TABLE, told((1, [1]))))
+    relying.commit()
+    after = store.snapshot()
+    assert after.version == before.version + 1
+    assert after.tables[TABLE] is before.tables[TABLE]
+    assert after.catalog_version == before.catalog_version
 
 
 BY_PLACE = {
@@ -252,6 +324,42 @@ def test_deletes_on_pages_are_read_to_decide() -> None:
     on_page = Delete(TABLE, {"g": DeleteVector(1, None, page)})
     assert conflict([on_page], [delete(7)]) is not None
     assert conflict([delete(8)], [on_page]) is None
+
+
+def commute(mine: Footprint, theirs: Footprint) -> bool:
+    try:
+        check(mine, theirs, PAGES, "another one")
+    except Conflict:
+        return False
+    return True
+
+
+CODES = st.lists(st.integers(0, 3), max_size=2)
+TOLD = st.lists(st.tuples(st.integers(1, 2), CODES), max_size=2).map(lambda keys: told(*keys))
+TABLES = st.sampled_from([TABLE, OTHER_TABLE])
+ADDITIVE = st.one_of(
+    st.builds(Append, TABLES, st.just(()), st.booleans(), TOLD),
+    st.builds(Rely, TABLES, TOLD),
+)
+OF_ROWS = st.one_of(
+    ADDITIVE,
+    st.builds(Delete, TABLES, st.just(delete(1).vectors), TOLD),
+    st.builds(Rewrite, TABLES, st.just(("g",)), st.just(())),
+    st.builds(AttachKeyRuns, TABLES, st.just(())),
+)
+
+
+@settings(max_examples=200)
+@given(st.lists(ADDITIVE, max_size=3), st.lists(OF_ROWS, max_size=3))
+def test_key_changes_are_all_that_matters_to_appends(
+    mine: list[Effect], theirs: list[Effect]
+) -> None:
+    """What the head of a record tells decides as its effects would."""
+    ours, whole = Footprint.of(mine), Footprint.of(theirs)
+    assert ours.additive
+    assert whole.rows_only
+    known = Footprint.of_keys(gather(to_wire(effect) for effect in theirs))
+    assert commute(ours, known) == commute(ours, whole)
 
 
 A, B = definition("1" * 32, "a"), definition("2" * 32, "A")

@@ -29,6 +29,7 @@ from pagelake.storage.effects import (
     DropTable,
     DropView,
     Effect,
+    Rely,
     Rewrite,
     RowGroup,
     TableDefinition,
@@ -38,6 +39,7 @@ from pagelake.storage.effects import (
 from pagelake.storage.keys.key_run import KeyRun
 from pagelake.storage.log import record as records
 from pagelake.storage.log.effects_wire import from_wire, to_wire
+from pagelake.storage.log.key_change import KeyChange, unpack
 from pagelake.storage.log.record import (
     CommittedTransaction,
     decode,
@@ -118,7 +120,8 @@ effects: st.SearchStrategy[Effect] = st.one_of(
     st.builds(View, TEXT, TEXT, TEXT, st.lists(TEXT, max_size=2).map(tuple), TEXT, st.booleans()),
     st.builds(DropView, TEXT, TEXT),
     st.builds(Append, TEXT, group_tuples, st.booleans(), appended_keys),
-    st.builds(Delete, TEXT, st.dictionaries(TEXT, vectors, max_size=2)),
+    st.builds(Delete, TEXT, st.dictionaries(TEXT, vectors, max_size=2), appended_keys),
+    st.builds(Rely, TEXT, appended_keys),
     st.builds(Rewrite, TEXT, st.lists(TEXT, max_size=2).map(tuple), group_tuples),
     st.builds(AttachKeyRuns, TEXT, st.lists(runs, max_size=2).map(tuple)),
 )
@@ -214,7 +217,7 @@ def test_a_record_of_another_store_is_refused() -> None:
 
 def test_a_record_of_a_later_format_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(records, "_WITH_IDS", records.RECORD_FORMAT + 1)
+        patch.setattr(records, "_WITH_KEYS", records.RECORD_FORMAT + 1)
         content = record(rows_only=True)
     with pytest.raises(FormatTooNew, match="log/7"):
         decode(content, store_id=STORE, name="log/7")
@@ -229,6 +232,83 @@ def test_the_frame_is_the_documented_one() -> None:
     assert fields[7:9] == (len(body), len(body))
     assert msgpack.unpackb(body)[0][:2] == ["a" * 32, "INSERT"]
     assert struct.unpack_from("<H", sample(300), 6) == (1,), "longer bodies are compressed"
+
+
+def test_a_record_carries_the_oldest_format_that_can_say_it() -> None:
+    def format_of(*effect: Effect, rows_only: bool = False) -> int:
+        return int(struct.unpack_from("<H", record(*effect, rows_only=rows_only), 4)[0])
+
+    inline, relied = Append("t", (inline_group("g", [1]),)), Rely("t", ())
+    assert format_of(inline) == 1
+    assert format_of(inline, rows_only=True) == 3
+    assert format_of(inline, relied) == 3
+    assert format_of(relied, rows_only=True) == 3
+
+
+def test_a_record_of_an_earlier_version_tells_ids_and_no_keys() -> None:
+    body = msgpack.packb([["a" * 32, "INSERT", [["drop_table", "t"]], None, None]])
+    stored = records.frame(
+        body, magic=b"PLRC", store_id=STORE, base=(0, bytes(32)), time_us=0, ids=["a" * 32]
+    )
+    assert struct.unpack_from("<HH", stored, 4) == (2, 2)
+    head = peek(stored, store_id=STORE, name="log/7")
+    assert (head.ids, head.keys) == (("a" * 32,), None)
+    found = decode(stored, store_id=STORE, name="log/7")
+    assert found.transactions[0].effects == (DropTable("t"),)
+
+
+def told(codes: bytes, *columns: int) -> AppendedKeys:
+    return AppendedKeys(columns, codes)
+
+
+@pytest.mark.parametrize(
+    ("content", "keys"),
+    [
+        ([Append("t", ())], ()),
+        ([Append("t", (), True)], (KeyChange("t", (), None),)),
+        ([Append("t", (), True, (told(b"a", 1),))], (KeyChange("t", (told(b"a", 1),), None),)),
+        ([Delete("t", {})], (KeyChange("t", None, ()),)),
+        (
+            [Delete("t", {}, (told(b"a", 1), told(b"b", 1, 2)))],
+            (KeyChange("t", None, (told(b"a", 1), told(b"b", 1, 2))),),
+        ),
+        (
+            [Append("t", (), True, (told(b"a", 1),)), Append("t", (), True, (told(b"b", 1),))],
+            (KeyChange("t", (told(b"ab", 1),), None),),
+        ),
+        # One that does not tell its keys is enough.
+        (
+            [Append("t", (), True, (told(b"a", 1),)), Append("t", (), True)],
+            (KeyChange("t", (), None),),
+        ),
+        (
+            [Delete("t", {}, (told(b"a", 1),)), Append("u", (), True), Rely("v", ())],
+            (KeyChange("t", None, (told(b"a", 1),)), KeyChange("u", (), None)),
+        ),
+        # Rows whose keys are all NULL: that is told, and no code.
+        ([Delete("t", {}, (told(b"", 1),))], (KeyChange("t", None, (told(b"", 1),)),)),
+    ],
+)
+def test_the_head_of_a_record_tells_what_happens_to_keys(
+    content: list[Effect], keys: tuple[KeyChange, ...]
+) -> None:
+    stored = record(*content, rows_only=True)
+    assert peek(stored, store_id=STORE, name="log/7").keys == keys
+    found = decode(stored, store_id=STORE, name="log/7")
+    assert found.transactions[0].effects == tuple(content)
+
+
+@given(st.binary(max_size=20))
+def test_key_changes_that_are_none_are_refused(packed: bytes) -> None:
+    try:
+        unpack(packed, "log/7")
+    except Corrupt as error:
+        assert error.file == "log/7"
+
+
+def test_a_delete_of_an_earlier_version_does_not_tell_keys() -> None:
+    wire = to_wire(Delete("t", {"g": DeleteVector(1, b"", None)}, (AppendedKeys((1,), b""),)))
+    assert from_wire(wire[:3]) == Delete("t", {"g": DeleteVector(1, b"", None)})
 
 
 def test_a_body_that_is_no_list_is_refused() -> None:

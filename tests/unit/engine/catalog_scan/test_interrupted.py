@@ -25,15 +25,15 @@ COUNT = "SELECT count(*) FROM catalog.proj"
 CRASH = """
 import os, sys, pagelake
 from pagelake.engine.catalog_scan import scan as module
-fill = module.StoredCatalog.fill
-def die(self, table, batches):
-    written = fill(self, table, batches)
-    if table.name == "proj_" + sys.argv[3]:
-        os._exit(9)
-    return written
-module.StoredCatalog.fill = die
+for name in ("fill", "replace"):
+    def die(self, table, *rest, write=getattr(module.StoredCatalog, name)):
+        written = write(self, table, *rest)
+        if table.name == "proj_" + sys.argv[3]:
+            os._exit(9)
+        return written
+    setattr(module.StoredCatalog, name, die)
 with pagelake.connect(sys.argv[1]) as con:
-    con.sql("CALL catalog_scan('" + sys.argv[2] + "', name => 'proj')")
+    con.sql("CALL catalog_scan('" + sys.argv[2] + "', name => 'proj', full => " + sys.argv[4] + ")")
 """
 
 
@@ -75,7 +75,7 @@ def test_a_cancelled_scan_leaves_the_last_one(
         (tree / "new").touch()
         interrupting(con, blocks_before, monkeypatch)
         with pytest.raises(Interrupted, match="cancelled"):
-            con.sql(f"CALL catalog_scan('{tree}', name => 'proj')")
+            con.sql(f"CALL catalog_scan('{tree}', name => 'proj', full => true)")
         assert con.sql(COUNT).fetchall() == [(106,)]
         monkeypatch.undo()
         assert run(con, tree) == 107
@@ -105,12 +105,16 @@ def test_a_scan_obeys_the_time_out_of_statements(
             con.sql(f"CALL catalog_scan('{tree}')")
 
 
-@pytest.mark.parametrize("table", ["entries", "directories", "scans"])
-def test_a_scan_that_dies_leaves_the_last_one(tree: Path, store_path: Path, table: str) -> None:
+@pytest.mark.parametrize(
+    ("table", "full"), [("entries", "true"), ("directories", "false"), ("scans", "false")]
+)
+def test_a_scan_that_dies_leaves_the_last_one(
+    tree: Path, store_path: Path, table: str, full: str
+) -> None:
     with pagelake.connect(store_path) as con:
         assert run(con, tree) == 106
     (tree / "new").touch()
-    command = [sys.executable, "-c", CRASH, str(store_path), str(tree), table]
+    command = [sys.executable, "-c", CRASH, str(store_path), str(tree), table, full]
     assert subprocess.run(command, timeout=120).returncode == 9
     with pagelake.connect(store_path) as con:
         assert con.sql(COUNT).fetchall() == [(106,)]

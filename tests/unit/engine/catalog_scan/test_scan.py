@@ -18,7 +18,7 @@ from pagelake.engine.catalog_scan import scan as scan_module
 from pagelake.extensions.catalog import extension_totals
 from pagelake.extensions.catalog.block import Block, WalkError
 from pagelake.extensions.catalog.names import text_array
-from pagelake.extensions.catalog.relations import _VIEW_COLUMNS
+from pagelake.extensions.catalog.relations import VIEW_COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -211,7 +211,7 @@ def test_bytes_of_names_are_found_by_sql_as_by_python(db: Connection) -> None:
     pieces += [chr(code).encode() for code in (0x41, 0x4F8F, 0x10FF80, 0x10FFFF, 0x10FF41, 0xFBE)]
     names = [b"".join(random.choices(pieces, k=random.randint(1, 9))) for _ in range(5000)]
     texts = text_array(names + pieces)
-    expression = dict(_VIEW_COLUMNS)["name_bytes"]
+    expression = dict(VIEW_COLUMNS)["name_bytes"]
     given = pa.table({"name": texts})
     assert given.num_rows
     found = db.sql(f"SELECT {expression} FROM given").fetchall()

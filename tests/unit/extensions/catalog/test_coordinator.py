@@ -259,7 +259,7 @@ def test_leaving_early_ends_the_processes_whatever_they_do(
 
 def test_a_mount_that_leads_round_is_refused(tmp_path: Path) -> None:
     root = make(bytes(tmp_path) + b"/r", {b"a": {b"b": {}}})
-    path, own = coordinator._root(root, WalkOptions())
+    path, own = coordinator.root_of(root, WalkOptions())
     under_way = coordinator._Walk(path, own, WalkOptions(), None, None)
     answer = Answer(left=[root + b"/a", root + b"/b"], left_own=np.array([own, own]))
     answer.left_own["inode"][1] += 1

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pagelake.extensions.catalog import protocol, statx, walker
 from pagelake.extensions.catalog.block import Block, WalkError, WalkOptions
-from pagelake.extensions.catalog.coordinator import _root
+from pagelake.extensions.catalog.coordinator import root_of
 from pagelake.extensions.catalog.walker import Answer, Walker
 from tests.unit.extensions.catalog.trees import ODD_NAMES, Tree, make, same, walk_here
 
@@ -49,7 +49,7 @@ def test_any_tree_is_found_as_a_plain_recursion_finds_it(
 def read(root: bytes, paths: list[bytes], options: WalkOptions | None = None) -> Answer:
     """Read directories by one task, with the entries that they have now."""
     options = options or WalkOptions()
-    own = np.array([_root(path, WalkOptions())[1] for path in paths])
+    own = np.array([root_of(path, WalkOptions())[1] for path in paths])
     return Walker(root, int(own["device"][0]), options).task(paths, own, 0)
 
 
@@ -103,7 +103,7 @@ def test_links_are_never_followed(tmp_path: Path) -> None:
 
 def test_a_directory_that_was_swapped_is_an_error(tmp_path: Path) -> None:
     root = make(bytes(tmp_path) + b"/r", {b"d": {b"x": b""}, b"e": {}})
-    own = np.array([_root(root + b"/d", WalkOptions())[1]])
+    own = np.array([root_of(root + b"/d", WalkOptions())[1]])
     os.rename(root + b"/d", root + b"/away")
     reader = Walker(root, int(own["device"][0]), WalkOptions())
     gone = only(reader.task([root + b"/d"], own))
@@ -134,7 +134,7 @@ def test_what_cannot_be_opened_or_listed_is_an_error(
         return sometimes
 
     options = WalkOptions()
-    start, own = _root(root, options)
+    start, own = root_of(root, options)
     reader = Walker(start, int(own["device"]), options)
     monkeypatch.setattr(walker.os, "open", fail(os.open, errno.EACCES, 1))
     monkeypatch.setattr(walker.os, "listdir", fail(os.listdir, errno.EIO, 2))
@@ -225,7 +225,7 @@ def test_the_store_is_left_out_by_identity(tmp_path: Path, portable: bool) -> No
 
 def test_another_file_system_is_an_entry_and_is_entered_only_when_asked(tmp_path: Path) -> None:
     root = make(bytes(tmp_path) + b"/r", {b"d": {b"x": b""}})
-    own = np.array([_root(root, WalkOptions())[1]])
+    own = np.array([root_of(root, WalkOptions())[1]])
     device = int(own["device"][0])
     stay = Walker(root, device + 1, WalkOptions()).task([root], own)
     assert (stay.names, stay.left) == ([b"d"], [])

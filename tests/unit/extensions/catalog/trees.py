@@ -2,14 +2,15 @@
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from pagelake.extensions.catalog.block import Block, WalkOptions
-from pagelake.extensions.catalog.coordinator import _root
+from pagelake.extensions.catalog.coordinator import root_of
 from pagelake.extensions.catalog.frontier import Frontier
+from pagelake.extensions.catalog.rescan.crew import Found, found_in
 from pagelake.extensions.catalog.walker import Walker
 
 # A directory as nested dictionaries; bytes are a file's content, text is a link's target.
@@ -61,7 +62,7 @@ def walk_here(
     root: bytes, options: WalkOptions, budget: int = 100, *, portable: bool = False
 ) -> list[Block]:
     """Walk in this process: what `walk` does with several, without them."""
-    path, own = _root(root, options)
+    path, own = root_of(root, options)
     walker = Walker(path, int(own["device"]), options, portable=portable)
     frontier = Frontier()
     frontier.put([path], np.array([own], dtype=own.dtype))
@@ -111,3 +112,30 @@ FIELDS = {
     "ctime": "st_ctime_ns",
     "rdev": "st_rdev",
 }
+
+
+def walk_local(root: bytes, options: WalkOptions, *_: object) -> Iterator[Block]:
+    """Walk as `coordinator.walk` does, in this process."""
+    yield from walk_here(root, options)
+
+
+class LocalCrew:
+    """What `Crew` does, in this process."""
+
+    def __init__(self, root: bytes, device: int, options: WalkOptions, *_: object) -> None:
+        self._walker = Walker(root, device, options)
+
+    def stat(self, paths: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
+        found, failures = self._walker.stat(paths)
+        entries = np.zeros(len(paths), dtype=found.dtype)
+        errnos = np.zeros(len(paths), dtype=np.int32)
+        for index, number in failures:
+            errnos[index] = number
+        entries[errnos == 0] = found
+        return entries, errnos
+
+    def read(self, paths: Sequence[bytes], own: np.ndarray) -> Found:
+        return found_in([self._walker.task(paths, own, 0)])
+
+    def close(self) -> None:
+        pass

@@ -20,16 +20,19 @@ from pagelake.storage.devices.recording_device import RecordingDevice, SyncDirec
 from pagelake.storage.effects import (
     AlterTable,
     Append,
+    AppendedKeys,
     ColumnChunk,
     CreateTable,
     Delete,
     DeleteVector,
     DropTable,
+    Effect,
+    Rely,
     RowGroup,
 )
 from pagelake.storage.environment import Environment
 from pagelake.storage.failpoints import Failpoint
-from pagelake.storage.log.record import transaction_to_wire
+from pagelake.storage.log.record import CommittedTransaction, transaction_to_wire
 from pagelake.storage.page import PageRef
 from pagelake.storage.store import Store
 from tests.unit.storage.builders import TABLE, append, commit, definition, inline_group
@@ -302,14 +305,33 @@ def test_a_failure_that_leaves_a_doubt_says_so(
     assert offered(device) == 0
 
 
-def test_only_rows_without_pages_and_keys_are_offered() -> None:
-    chunk = ColumnChunk(PageRef(1, 0, 10, 0), "plain", None, None)
-    inline = inline_group("g", [1])
-    assert may_offer([Append(TABLE, (inline,))])
-    assert not may_offer([Append(TABLE, (inline,), keyed=True)])
-    assert not may_offer([Append(TABLE, (inline, RowGroup("h", 1, {1: chunk})))])
-    assert not may_offer([Append(TABLE, (inline,)), DropTable(TABLE)])
-    assert not may_offer([Delete(TABLE, {"g": DeleteVector(1, b"", None)})])
+CHUNK = ColumnChunk(PageRef(1, 0, 10, 0), "plain", None, None)
+INLINE = inline_group("g", [1])
+PAGED = RowGroup("h", 1, {1: CHUNK})
+TOLD = (AppendedKeys((1,), bytes(8)),)
+
+
+@pytest.mark.parametrize(
+    ("effects", "may"),
+    [
+        ([Append(TABLE, (INLINE,))], True),
+        ([Append(TABLE, (INLINE,), True)], False),
+        ([Append(TABLE, (INLINE,), True, TOLD)], True),
+        ([Append(TABLE, (INLINE, PAGED), True, TOLD)], False),
+        ([Append(TABLE, (INLINE, PAGED))], False),
+        ([Rely(TABLE, TOLD), Append(TABLE, (INLINE,), True, TOLD)], True),
+        ([Rely(TABLE, ())], True),
+        ([Append(TABLE, (INLINE,)), DropTable(TABLE)], False),
+        ([Delete(TABLE, {"g": DeleteVector(1, b"", None)}, TOLD)], False),
+    ],
+)
+def test_only_rows_without_pages_that_tell_their_keys_are_offered(
+    effects: list[Effect], may: bool
+) -> None:
+    """Nobody takes an offer that nobody should have made."""
+    assert may_offer(effects) is may
+    offer = Offer(1, (transaction_to_wire(CommittedTransaction("1" * 32, "T", tuple(effects))),))
+    assert (Offer.decode(offer.encode()) is not None) is may
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""What the mount does for each request: names, attributes, extended attributes, bytes, listings."""

@@ -1,0 +1,1 @@
+"""Files between local directories and stores: what the commands `cp`, `ls` and the like do."""

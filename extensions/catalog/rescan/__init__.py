@@ -1,0 +1,1 @@
+"""What has changed in a tree since it was scanned: found without reading all of it again."""

@@ -1,0 +1,1 @@
+"""Content of files and objects: bytes as extents, chunks and packs."""

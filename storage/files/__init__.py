@@ -1,0 +1,1 @@
+"""Files, directories, links and objects as rows: their names, and what can be done with them."""

@@ -1,0 +1,1 @@
+"""What programs see of a mounted store, against POSIX; skipped where nothing can be mounted."""
