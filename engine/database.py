@@ -139,6 +139,7 @@ class Database:
             )
         )
         self.maintenance = Maintenance(self)
+        self.files.on_commit = self.maintenance.wake
         self.abandoned: deque[Callable[[], None]] = deque()
         self._sessions: weakref.WeakSet[Session] = weakref.WeakSet()
         if not self.read_only:

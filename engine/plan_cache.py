@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ..sql.logical import LogicalPlan
     from ..sql.statement import Statement
+    from .files.path_query import PathQuery
     from .keys.point_query import PointQuery
     from .result_cache.immutability import Verdict
     from .statements.fast_insert import FastInsert
@@ -29,6 +30,7 @@ class Plan:
         point_query: The compiled form of a query for rows of one table by their key.
         cacheable: False where it depends on more than text and catalog.
         verdict: Whether results of a query may be kept, once that was asked.
+        path_query: The compiled form of a query for the row of one path.
         files: The view of files that an INSERT, UPDATE or DELETE is about; None for a table.
     """
 
@@ -41,6 +43,7 @@ class Plan:
     point_query: PointQuery | None = None
     cacheable: bool = True
     verdict: Verdict | None = None
+    path_query: PathQuery | None = None
     files: str | None = None
 
     @property

@@ -24,6 +24,7 @@ from ..sql.references import without_versions
 from ..storage.row_group import stored_schema
 from .caller_scope import find_object, names_in_scope
 from .files.late_content import with_late_content
+from .files.path_query import compile_path_query
 from .files.target import compiled_insert, target_of
 from .kernel_errors import is_hot_damage, located
 from .keys.point_query import compile_point_query
@@ -89,6 +90,7 @@ def make_plan(session: Session, text: str, snapshot: Snapshot | None = None) -> 
         point = compile_point_query(plan.sql, catalog.resolve, snapshot)
         if point is None:
             plan.logical = optimize(bind(plan.sql, catalog))
+            plan.path_query = compile_path_query(plan.sql, catalog)
             if is_about_query(session, plan.logical, snapshot):
                 plan.statement = st.AboutQuery(plan.sql)
         else:
@@ -203,6 +205,8 @@ def run(
         opened = open_route(session, logical, frame, snapshot)
     except Corrupt as error:
         raise _taken_away(session, error, logical, snapshot) from error
+    given = recording.parameters if recording else parameters
+    sql, bound = _narrow(opened, session, logical, plan.sql, given)
     if session.guard.is_observed:
         session.guard.reads = (opened.route, logical)
     entry = session.database.log.begin(
@@ -226,12 +230,6 @@ def run(
         execution.sql, execution.parameters = plan.sql, given
         return opened.cursor
 
-    given = recording.parameters if recording else parameters
-    try:
-        sql, bound = narrow(session, logical, plan.sql, given, snapshot, opened.route)
-    except BaseException as error:
-        finish(0, error, drained=False)
-        raise
     execution = Execution(
         opened.cursor,
         sql,
@@ -248,6 +246,18 @@ def run(
     result = recording.result(execution, timing) if recording else Result(execution, timing=timing)
     result._explain = lambda: _explained(session, plan.text)
     return result
+
+
+def _narrow(
+    opened: OpenRoute, session: Session, logical: LogicalPlan, sql: str, parameters: Parameters
+) -> tuple[str, Parameters]:
+    """Narrow a statement to the rows that it can be about, or give the route back."""
+    route = opened.route
+    try:
+        return narrow(session, logical, sql, parameters, route.snapshot, route)
+    except BaseException:
+        opened.close(drained=False)
+        raise
 
 
 def _explained(session: Session, text: str) -> str:

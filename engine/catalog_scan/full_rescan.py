@@ -37,7 +37,7 @@ from ...extensions.catalog.rescan.known import OWN, TOTALS
 from ...extensions.catalog.rollups import DirectoryTotals
 from .account import FULL, ScanSummary, scan_batch
 from .difference_writer import DirectoryRows, batches_of, write_directories, write_errors
-from .stored_rows import PLACE, load_known
+from .stored_rows import PLACE, load_directories, load_known
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -124,7 +124,8 @@ class FullRescan:
         self.catalog.rely_on_all()
         directories = self.catalog.rows(relations.directories)
         self._entries = self.catalog.rows(relations.entries)
-        known = load_known(directories, self._entries, one_file_system=one_file_system)
+        table, paths = load_directories(directories)
+        known = load_known(table, paths, self._entries, one_file_system=one_file_system)
         self._known = known
         self._place = {path: at for at, path in enumerate(known.paths)}
         self._ordinal = np.full(len(known), -1, dtype=np.int64)

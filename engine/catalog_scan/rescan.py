@@ -9,6 +9,7 @@ changed.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
@@ -24,7 +25,7 @@ from ...extensions.catalog.rescan.tree import numbers_of, tree_of
 from .account import DIRECTORIES, WATCH, ScanSummary, scan_batch
 from .difference_writer import DirectoryRows, batches_of, write_directories, write_errors
 from .row_changes import RowComparison
-from .stored_rows import PLACE, load_known
+from .stored_rows import PLACE, load_directories, load_known
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -83,14 +84,18 @@ class Rescan:
         entries = rows[relations.entries.name]
         errors = rows[relations.errors.name]
         one_file_system = self.request.options.one_file_system
-        known = load_known(
-            rows[relations.directories.name], entries, one_file_system=one_file_system
-        )
+        table, paths = load_directories(rows[relations.directories.name])
+        with ThreadPoolExecutor(1, thread_name_prefix="catalog rescan") as aside:
+            # The processes look while we still read what to compare with.
+            looked = aside.submit(self.looker.stat, paths if self.dirty is None else [])
+            known = load_known(table, paths, entries, one_file_system=one_file_system)
+            stats = looked.result()
         told = errors.read(["path", "operation", "errno"])
         owners = _owners(told, known) if len(told) else np.empty(0, dtype=np.int64)
         suspect = self._suspect(known, scans, owners)
         surveyor = Surveyor(known, self.looker, suspect)
-        survey = surveyor.run(self._only(known, suspect))
+        only = self._only(known, suspect)
+        survey = surveyor.run(only, stats if only is None else None)
         tree, found = self._compared(known, surveyor, survey, entries)
         self.cancelled.check()
         numbers = numbers_of(tree, known, survey)

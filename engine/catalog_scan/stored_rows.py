@@ -15,10 +15,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ...extensions.catalog.columns import STORED
+from ...extensions.catalog.labels import OUTSIDE
 from ...extensions.catalog.names import bytes_of
 from ...extensions.catalog.rescan.differ import numbers, plain
-from ...extensions.catalog.rescan.known import OWN, TOTALS, Known
+from ...extensions.catalog.rescan.known import OWN, TOTALS, Known, parents
 from ...storage.row_group import read_columns, read_kept_row_ids, read_row_ids
 
 if TYPE_CHECKING:
@@ -33,6 +33,11 @@ PLACE: Final = "place"
 """Column that tells where a row lies."""
 
 PLACE_BITS: Final = 32
+
+MARK: Final = b"\xf4\x8f"
+"""How the bytes begin that stand in text for a byte of a name that is not UTF-8."""
+
+_PATH: Final = ("parent_path", "name")
 
 Integers = Any
 """An array of int64."""
@@ -196,51 +201,106 @@ def _places_of(column: Integers, values: Integers) -> Integers:
     return np.flatnonzero(np.isin(column, values))
 
 
-def load_known(directories: StoredRows, entries: StoredRows, *, one_file_system: bool) -> Known:
-    """Read the directories of the last scan.
+def load_directories(directories: StoredRows) -> tuple[pa.Table, list[bytes]]:
+    """Read the directories' table: its rows in the order of labels, and their paths."""
+    rows = directories.read()
+    label = numbers(rows, "label")
+    if (label[1:] < label[:-1]).any():
+        rows = plain(rows.take(pa.array(np.argsort(label))))
+    return rows, _exact(rows["path"].combine_chunks())
+
+
+def load_known(
+    rows: pa.Table, paths: list[bytes], entries: StoredRows, *, one_file_system: bool
+) -> Known:
+    """Read what the last scan knew of directories.
 
     Args:
-        directories: The directories' table.
+        rows: Rows of the directories' table, in the order of labels.
+        paths: Their paths.
         entries: The entries.
         one_file_system: Whether it entered no other file system than the root's.
     """
-    rows = directories.read()
-    label = numbers(rows, "label")
-    rows = rows.take(pa.array(np.argsort(label)))
-    names = ["parent_path", "name", "device", "inode", "creation_time", "mtime", "ctime"]
+    label, depth = numbers(rows, "label"), np.asarray(rows["depth"]).astype(np.int64)
+    names = ["directory", "name", "device", "inode", "creation_time", "mtime", "ctime"]
     own = entries.where("element_type", "DIR", names)
-    path = paths_of(own)
-    order = pc.index_in(rows["path"], value_set=path)
-    assert not order.null_count, "a directory is an entry too"
-    own = own.select([*names[2:], PLACE]).take(order)
+    order = _own_entries(own, label, depth)
+    if order is None:
+        found = pc.index_in(
+            rows["path"], value_set=paths_of(entries.where("element_type", "DIR", _PATH))
+        )
+        assert not found.null_count, "a directory is an entry too"
+        order = np.asarray(found).astype(np.int64)
+    own = own.drop_columns(["directory", "name"])
     identity = {
-        "device": numbers(own, "device"),
-        "inode": numbers(own, "inode"),
-        "birth": numbers(own, "creation_time"),
-        "mtime": numbers(own, "mtime"),
-        "ctime": numbers(own, "ctime"),
+        ours: numbers(own, theirs)[order]
+        for ours, theirs in (
+            *(("device", "device"), ("inode", "inode"), ("birth", "creation_time")),
+            *(("mtime", "mtime"), ("ctime", "ctime")),
+        )
     }
     listed = np.ones(len(rows), dtype=np.bool_)
     if one_file_system:
         listed = identity["device"] == identity["device"][0]
     return Known(
-        _exact(rows["path"].cast(pa.binary()).to_pylist()),
-        numbers(rows, "label"),
+        paths,
+        label,
         numbers(rows, "last_label"),
-        np.asarray(rows["depth"]).astype(np.int64),
+        depth,
         listed,
         identity,
         {name: numbers(rows, name) for name in (*TOTALS, *OWN)},
         numbers(rows, PLACE),
-        numbers(own, PLACE),
+        numbers(own, PLACE)[order],
         rows["path"].combine_chunks(),
     )
 
 
-def _exact(paths: list[bytes]) -> list[bytes]:
-    """Return the bytes of paths that are given as UTF-8; most are the same."""
-    last_plane = b"\xf4\x8f"
-    return [bytes_of(path.decode()) if last_plane in path else path for path in paths]
+def _own_entries(own: pa.Table, label: Integers, depth: Integers) -> Integers | None:
+    """Match directories with their entries without looking at whole paths.
+
+    Of the directories in one, both have the order of names.
+
+    Args:
+        own: Entries of directories: `directory` and `name`, in any order.
+        label: Labels of the directories, rising.
+        depth: Their depths.
+
+    Returns:
+        For each directory its entry; None where names in another order than their text's are among
+        them.
+    """
+    name = own["name"].combine_chunks()
+    if len(own) != len(label) or _holds(name, MARK):
+        return None
+    parent = parents(depth)
+    above = np.where(parent >= 0, label[parent], OUTSIDE)
+    directory = numbers(own, "directory")
+    order = np.argsort(directory, kind="stable")
+    directory, name = directory[order], name.take(pa.array(order))
+    falling = np.asarray(pc.greater(name[:-1], name[1:])) & (directory[1:] == directory[:-1])
+    if falling.any():
+        # Rows that were written later stand behind the others of their directory.
+        mixed = np.flatnonzero(np.isin(directory, directory[1:][falling]))
+        keys = zip(directory[mixed].tolist(), name.take(pa.array(mixed)).to_pylist(), strict=True)
+        of_key = [(label_of, text.encode()) for label_of, text in keys]
+        order[mixed] = order[mixed[sorted(range(len(mixed)), key=of_key.__getitem__)]]
+    matched = np.empty(len(order), dtype=np.int64)
+    matched[np.argsort(above, kind="stable")] = order
+    return matched
+
+
+def _exact(texts: pa.Array) -> list[bytes]:
+    """Return the bytes of paths; most are those of their text."""
+    paths: list[bytes] = texts.cast(pa.binary()).to_pylist()
+    if not _holds(texts, MARK):
+        return paths
+    return [bytes_of(path.decode()) if MARK in path else path for path in paths]
+
+
+def _holds(texts: pa.Array, part: bytes) -> bool:
+    content = texts.buffers()[2]
+    return content is not None and part in memoryview(content).tobytes()
 
 
 def paths_of(rows: pa.Table) -> pa.Array:
@@ -249,7 +309,3 @@ def paths_of(rows: pa.Table) -> pa.Array:
     parent = pc.if_else(pc.equal(parent, "/"), "", parent)
     paths = pc.binary_join_element_wise(parent, rows["name"], "/")
     return paths.combine_chunks() if isinstance(paths, pa.ChunkedArray) else paths
-
-
-ENTRY_NAMES: Final = tuple(STORED.names)
-"""Names of the entries' columns."""

@@ -17,7 +17,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from ...errors import Unavailable
+from ...errors import InvalidRequest, Unavailable
 from ...extensions.catalog.coordinator import root_of
 from ...extensions.catalog.names import text_of
 from ...extensions.catalog.rescan.crew import Crew
@@ -94,11 +94,15 @@ class Watching:
                 continue
             events = self._gathered(watcher)
             _require(root, identity)
-            if events.lost:
-                self.on_scan(scan(self.session, request))
-            elif events.dirty:
-                dirty = frozenset(events.dirty)
-                self.on_scan(rescan_directories(self.session, request, root, crew, dirty))
+            try:
+                if events.lost:
+                    self.on_scan(scan(self.session, request))
+                elif events.dirty:
+                    dirty = frozenset(events.dirty)
+                    self.on_scan(rescan_directories(self.session, request, root, crew, dirty))
+            except InvalidRequest:
+                _require(root, identity)  # it went between
+                raise
 
     def _gathered(self, watcher: Watcher) -> Events:
         """Take what there is, wait a little, and take what has come since."""

@@ -9,6 +9,7 @@ from ...errors import InvalidRequest
 from ...sql.file_urls import SCHEME
 from ...sql.tokens import literal
 from ...storage.files.file_error import FileError
+from ...storage.files.name import NAME_BYTES_MAX
 from ...storage.files.path import normal
 
 _TOLD: Final = {
@@ -49,12 +50,27 @@ def usual_path(given: str) -> str:
         FileError: It can be none.
         InvalidRequest: It is not absolute.
     """
+    if _is_usual(given):
+        return given
     path = stored_path(given)
     try:
         return normal(path)
     except FileError as error:
         # What is refused is one name of it; who reads the refusal has written the whole.
         raise told(FileError(error.errno, path)) from error
+
+
+def _is_usual(path: str) -> bool:
+    """Tell of most paths, in a fraction of the time, that they are in that form already."""
+    return (
+        len(path) <= NAME_BYTES_MAX
+        and path.isascii()
+        and path[:1] == "/"
+        and path[-1:] != "/"
+        and "//" not in path
+        and "/." not in path
+        and "\0" not in path
+    )
 
 
 def told(error: FileError, path: str = "") -> FileError:

@@ -9,7 +9,7 @@ from ..result import Result
 from ..statements.fast_insert import parameters_by_key
 from .delete_files import delete
 from .found_rows import found_query
-from .insert_files import insert, insert_batches
+from .insert_files import insert, insert_batches, require_files
 from .target import target_of
 from .update_files import update
 
@@ -56,6 +56,7 @@ def query_of(session: Session, statement: st.Statement) -> str | None:
 def insert_fast(change: Change, plan: Plan, rows: Sequence[object]) -> Result | None:
     """Insert files of plain values; None where the kernel must convert them."""
     fast = plan.fast_insert
+    require_files(str(plan.files), "INSERT INTO")
     batch = None if fast is None else fast.batch([parameters_by_key(given) for given in rows])
     if fast is None or batch is None:
         return None

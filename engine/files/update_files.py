@@ -121,7 +121,8 @@ def _update_each(change: Change, statement: st.Update, assigned: dict[str, str])
             rows = rows_of(batch)
             operations = [*_writes(change, rows)] if "content" in assigned else []
             operations += _attributes(rows, assigned)
-            files.apply(transaction, *operations)
+            if operations:
+                files.apply(transaction, *operations)
             handles += [row["handle"] for row in rows]
             if not _NAMES.isdisjoint(assigned):
                 renamings += map(_renaming, rows)

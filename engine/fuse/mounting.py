@@ -168,6 +168,8 @@ def _mount_by_helper(directory: Path, options: MountOptions) -> int:
         hint = None
         if "user_allow_other" in told:
             hint = "leave out --allow-other, or write user_allow_other into /etc/fuse.conf"
+        elif DEVICE in told:
+            hint = f"ask for access to {DEVICE} (chmod 666 {DEVICE}), or mount as root"
         raise Denied(f"{directory} cannot be mounted: {told}", hint=hint)
     os.set_inheritable(descriptor, False)
     return descriptor

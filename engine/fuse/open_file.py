@@ -88,6 +88,15 @@ class OpenFile:
             self.element = found
             return found
 
+    def begin_with(self, element: Element) -> None:
+        """Take over what has just been committed here, which needs no looking up."""
+        with self.lock:
+            held, self._held = self._held, self._views.hold()
+            if held is not None:
+                self._views.release(held)
+            self._close_reader()
+            self.element = element
+
     def move_on(self) -> None:
         """Let go of an old snapshot where a newer one has the same bytes: it keeps room taken."""
         with self.lock:
@@ -209,7 +218,8 @@ class OpenFile:
                 self._forget()
                 raise
             self._forget()
-            self.renew()
+            if committed is not None:
+                self.begin_with(committed)
             return committed
 
     def _is_gone(self) -> bool:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ...storage.files import definition
 from ...storage.files.file_error import FileError
 from . import protocol
+from .directory_attributes import DirectoryAttributes
 from .open_file import OpenFile
 from .write_session import Writing
 
@@ -83,6 +84,7 @@ class MountState:
         self.channel = channel
         self.cache_ns = cache_ns
         self.granted = Granted()
+        self.directories = DirectoryAttributes()
         self._lock = threading.Lock()
         self._lookups: dict[int, int] = {}
         self._open: dict[int, OpenFile] = {}
@@ -99,8 +101,14 @@ class MountState:
         Raises:
             FileError: ESTALE.
         """
+        known = self.directories.get(handle)
+        if known is not None:
+            return known
+        begun = self.directories.begin()
         with self.views.newest() as snapshot:
             found = snapshot.by_handle(handle)
+        if found is not None and found.is_directory:
+            self.directories.note(found, begun)
         return self.shown(handle, found)
 
     def shown(self, handle: int, found: Element | None) -> Element:
@@ -182,8 +190,12 @@ class MountState:
 
     # Open files
 
-    def open(self, handle: int) -> OpenFile:
+    def open(self, handle: int, made: Element | None = None) -> OpenFile:
         """Open a file once more; `close` is due for each time.
+
+        Args:
+            handle: The file's.
+            made: The file, when it has just been made and cannot have changed.
 
         Raises:
             FileError: ESTALE.
@@ -196,7 +208,10 @@ class MountState:
                 )
             opened.opens += 1
         try:
-            opened.renew()
+            if made is None or opened.element is not None:
+                opened.renew()
+            else:
+                opened.begin_with(made)
         except BaseException:
             self.close(opened)
             raise

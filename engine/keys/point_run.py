@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from ..files import path_run
 from ..query import from_table, pin, unpin
 from ..query import run as run_by_kernel
 from ..statements.fast_insert import parameters_by_key
@@ -39,6 +40,10 @@ def run(
         Corrupt: A key run or a row group is damaged.
         SnapshotGone: The snapshot was reclaimed.
     """
+    if plan.path_query is not None and not (session.has_kernel_state or session.kernel_settings):
+        row = path_run.answer(session, plan, parameters, timing, cached=cached)
+        if row is not None:
+            return row
     # Settings of the kernel may change how constants compare and how values look.
     if plan.point_query is not None and not (session.has_kernel_state or session.kernel_settings):
         snapshot = session.snapshot()

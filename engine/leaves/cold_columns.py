@@ -96,6 +96,8 @@ class ColdColumns:
         self._few: OrderedDict[tuple[str, int, bytes, bytes], pa.Array] = OrderedDict()
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
+        # One of its own: the kernel may ask for values while somebody offers a column.
+        self._few_lock = threading.Lock()
 
     def offer(
         self,
@@ -185,14 +187,14 @@ class ColdColumns:
     def _of_few(self, source: _Source, group: RowGroup, local: npt.NDArray[np.int64]) -> pa.Array:
         """Values of some rows: the largest hundred lie in nearly as many row groups."""
         key = (group.id, source.column.id, source.column.arrow, local.tobytes())
-        with self._lock:
+        with self._few_lock:
             known = self._few.get(key)
             if known is not None:
                 self._few.move_to_end(key)
                 return known
         array = self._chunks.column(source.definition, group, source.column)
         found = array.take(pa.array(local))
-        with self._lock:
+        with self._few_lock:
             self._few[key] = found
             if len(self._few) > _FEW_MAX:
                 self._few.popitem(last=False)

@@ -22,7 +22,7 @@ from ..statements.constraint_names import INDEX_KINDS
 from ..statements.shadow import render, render_index
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Sequence
 
     from ...storage.effects import View
     from ...storage.snapshot import Snapshot, TableState
@@ -77,7 +77,7 @@ class CatalogCopy:
             words: Folded words; views that none of them names are left out. None for all.
         """
         for schema in self.snapshot.schemas:
-            if schema.lower() != "main":
+            if schema.lower() not in {"main", files.HIDDEN_SCHEMA}:
                 self.cursor.execute(f"CREATE SCHEMA {self.path(schema)}")
         pending = sorted(self._statements(words), key=lambda item: item[0])
         for _ in range(_TURNS_MAX):
@@ -295,6 +295,11 @@ def connected(snapshot: Snapshot, wanted: Collection[str]) -> tuple[TableState, 
     return tuple(ordered)
 
 
+def without_files(tables: Sequence[TableState]) -> tuple[TableState, ...]:
+    """Tables but for those that files stand on: nobody makes or sees them, or takes them along."""
+    return tuple(s for s in tables if s.definition.schema != files.HIDDEN_SCHEMA)
+
+
 @contextmanager
 def catalog_copy(
     session: Session,
@@ -333,6 +338,7 @@ def catalog_copy(
         copied = tuple(state for table, state in snapshot.tables.items() if table in wanted)
         if foreign_keys:
             copied = connected(snapshot, wanted)
+        copied = without_files(copied)
         copy = CatalogCopy(cursor, database, snapshot, copied, foreign_keys)
         if about_files:
             copy.lend_files()

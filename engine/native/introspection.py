@@ -12,7 +12,7 @@ from ...sql.tokens import literal, quote
 from ...storage.schema_path import SEPARATOR
 from ..kernel import OWN_NAMES
 from ..statements.constraint_names import INDEX_KINDS
-from .catalog_copy import CatalogCopy, connected
+from .catalog_copy import CatalogCopy, connected, without_files
 
 if TYPE_CHECKING:
     from ...storage.snapshot import Snapshot
@@ -58,7 +58,8 @@ def introspect(route: Route, store: str) -> str:
     database = kernel.attach_memory("scratch")
     cursor = kernel.cursor()
     try:
-        copy = CatalogCopy(cursor, database, snapshot, connected(snapshot, snapshot.tables))
+        tables = without_files(connected(snapshot, snapshot.tables))
+        copy = CatalogCopy(cursor, database, snapshot, tables)
         copy.build(None)
         named = f"CASE database_name WHEN {literal(database)} THEN {literal(store)} "
         named += "ELSE database_name END AS database_name"
@@ -148,7 +149,7 @@ def _stable_number(snapshot: Snapshot, database: str) -> str:
     """SQL that gives a table a number that stays its own; the copy's are new each time."""
     rows = (
         f"({literal(d.schema)}, {literal(d.name)}, {int(d.id[:12], 16)})"
-        for d in (state.definition for state in snapshot.tables.values())
+        for d in (state.definition for state in without_files(list(snapshot.tables.values())))
     )
     return (
         f"coalesce((SELECT n FROM (VALUES {', '.join(rows)}) AS numbered(s, t, n) "

@@ -53,7 +53,7 @@ def path_range(plan: LogicalPlan) -> LogicalPlan:
     macros = {r.name.lower() for r in plan.views if r.kind is RelationKind.ENTRY}
     try:
         found = _ranges(plan.sql, named, calls=not macros & _FUNCTIONS)
-        if macros:  # whose texts may name columns
+        if macros or "#" in plan.sql:  # which may name columns, or count them
             found = (replace(place, columns=None) for place in found)
         return replace(plan, ranges=tuple(found))
     except (SqlglotError, RecursionError):
@@ -104,9 +104,12 @@ def _columns(select: exp.Select, source: exp.Table) -> frozenset[str] | None:
     for star in select.find_all(exp.Star):
         if not isinstance(star.parent, exp.Count):
             return None
-    names = {part.name.lower() for column in select.find_all(exp.Column) for part in column.parts}
-    bare = {column.name.lower() for column in select.find_all(exp.Column) if not column.table}
-    return None if source.alias_or_name.lower() in bare else frozenset(names)
+    columns = list(select.find_all(exp.Column))
+    bare = {column.name.lower() for column in columns if not column.table}
+    # A row as a value, or a column with the schema before it: both need the view itself.
+    if source.alias_or_name.lower() in bare or any(len(c.parts) > 2 for c in columns):
+        return None
+    return frozenset(part.name.lower() for column in columns for part in column.parts)
 
 
 def _numbered(sql: str) -> tuple[str, list[tuple[int, int]]]:

@@ -26,7 +26,6 @@ from .hashing import (
     words_of,
 )
 from .squeeze import FRAME_BYTES, Codec, Squeezer, delta_of
-from .staged import chunk_rows
 
 if TYPE_CHECKING:
     from ..snapshot import Snapshot
@@ -44,7 +43,7 @@ HOLE_BYTES_MIN: Final = 64 << 10
 _SAMPLE_WORDS: Final = 512
 _OWN_MAX: Final = 1 << 20
 """Chunks of one writer that it finds again by itself; more of them are stored once more."""
-_BASE_CHUNKS: Final = 3
+_BASE_CHUNKS: Final = 4
 """Neighbours that a chunk is compared with: an edit moves the cuts about it."""
 _MISSES_MAX: Final = 4
 """Chunks in a row that are like none of their neighbours, after which none are looked at: half a
@@ -55,16 +54,20 @@ millisecond each would be lost for every chunk of a new file."""
 class _Cursor:
     """Behind which row of ``chunks`` the content as it was goes on; ``group`` -1 is nowhere.
 
-    Where that is a delta's, it goes on behind the chunk that the delta was made against.
+    Where that is a delta's, it goes on behind the chunk that the delta was made against. Behind a
+    new chunk that is like what was there the cursor stays one chunk ``behind``: an insertion makes
+    two chunks of one.
     """
 
     group: int = -1
     position: int = -1
     misses: int = 0
     delta: bool = False
+    behind: bool = False
 
     def put(self, group: int, position: int, *, delta: bool = False) -> None:
-        self.group, self.position, self.misses, self.delta = group, position, 0, delta
+        self.group, self.position, self.misses = group, position, 0
+        self.delta, self.behind = delta, False
 
 
 @dataclass(slots=True)
@@ -159,10 +162,11 @@ class ChunkStream:
         made: list[ChunkRow] = []
         self._close_frame(made)
         if made:
-            self._rows.add(chunk_rows(made))
+            self._rows.add_chunks(made)
         self._bytes.close()
-        relied = np.concatenate([np.empty((0, 2), dtype=np.int64), *self._relied])
-        return joined(self._extents), np.unique(relied, axis=0)
+        if not self._relied:
+            return joined(self._extents), np.empty((0, 2), dtype=np.int64)
+        return joined(self._extents), np.unique(np.concatenate(self._relied), axis=0)
 
     def _block(self, *, last: bool) -> None:
         """Cut what is in the buffer; what may go on in the next block stays there."""
@@ -263,7 +267,7 @@ class ChunkStream:
             else:
                 self.used += own[1]
         if rows:
-            self._rows.add(chunk_rows(rows))
+            self._rows.add_chunks(rows)
         words = words_of(b"".join(hashes))
         made = np.empty(len(pieces), dtype=EXTENT)
         made["length"] = [end - begin for begin, end in pieces]
@@ -353,7 +357,9 @@ class ChunkStream:
         hashes = shared.index.hashes(shared.snapshot, groups[whole], near[whole])
         words = np.ascontiguousarray(column_words(hashes)[:, :2])
         self._relied.append(words)
-        cursor.put(cursor.group, int(near[0]))
+        if cursor.behind:
+            cursor.put(cursor.group, int(near[0]))
+        cursor.behind, cursor.misses = True, 0
         return delta, words.tobytes()
 
     def _follow_base(self) -> None:

@@ -36,6 +36,8 @@ EXTENT_SCHEMA: Final = stored_schema(EXTENTS_TABLE.columns)
 RELIED_MAX: Final = 1 << 16
 """Chunks that a record names as relied on; of more it says that all must stay, which only ever
 disturbs a sweep at the same moment."""
+_TOGETHER: Final = 1024
+"""Rows of chunks that become one batch."""
 CHUNK_COLUMNS: Final = len(CHUNKS_TABLE.columns)
 
 ChunkRow = tuple[bytes, int, int, int, int, int, int, bytes | None]
@@ -100,6 +102,18 @@ class RowStage:
     _rows: int = 0
     _groups: list[RowGroup] = field(default_factory=list)
     _keys: RunBuilder | None = None
+    _chunks: list[ChunkRow] = field(default_factory=list)
+
+    def add_chunks(self, rows: Sequence[ChunkRow]) -> None:
+        """Take up rows of ``chunks``; few at a time cost no more than many."""
+        self._chunks.extend(rows)
+        if len(self._chunks) >= _TOGETHER:
+            self._add_chunks()
+
+    def _add_chunks(self) -> None:
+        if self._chunks:
+            rows, self._chunks = self._chunks, []
+            self.add(chunk_rows(rows))
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Take up some rows."""
@@ -126,6 +140,7 @@ class RowStage:
 
     def finish(self) -> list[Effect]:
         """The rows as effects."""
+        self._add_chunks()
         if self._rows:
             self._write(self._held)
         if not self._groups:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
@@ -159,13 +160,15 @@ def touched_at(directory: Element, latest: int) -> Element:
 
 
 def root_element(time_ns: int) -> Element:
-    """The root directory of a store to which no file was written yet."""
+    """The root directory of a store to which no file was written yet: whoever writes first's."""
     return Element(
         ROOT_HANDLE,
         0,
         "",
         "",
         element_type=DIRECTORY,
+        uid=os.getuid(),
+        gid=os.getgid(),
         nfs_mode_bits=0o755,
         nlinks=2,
         atime=time_ns,

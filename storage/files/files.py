@@ -24,7 +24,7 @@ from .namespace import NamespaceView, apply_all
 from .stored import ElementReader, StoredElements
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from ..content.content import Content
     from ..snapshot import Snapshot
@@ -49,6 +49,7 @@ class Files:
         store: The store.
         content: Where contents lie.
         combiner: Makes the changes.
+        on_commit: Called after each commit of `run`; must be quick.
     """
 
     def __init__(self, store: Store, keys: KeyIndexes | None = None) -> None:
@@ -60,6 +61,7 @@ class Files:
         self._own: OrderedDict[int, bool] = OrderedDict()
         self._latest = 0
         self.combiner = Combiner(self)
+        self.on_commit: Callable[[], None] | None = None
 
     # Looking
 
@@ -185,6 +187,8 @@ class Files:
     def note_own(self, version: int) -> None:
         """Note that this process has committed files in a version."""
         self._own[version] = True
+        if self.on_commit is not None:
+            self.on_commit()
         while len(self._own) > OWN_MAX:
             self._own.popitem(last=False)
 

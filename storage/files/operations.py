@@ -73,26 +73,26 @@ def new_element(
 ) -> Element:
     """Add an element to a directory, whose group it gets where the directory says so."""
     view.rely(parent)
-    row = Element(
-        view.new_handle(),
-        parent.handle,
-        parent.path,
-        name,
-        "" if element_type == DIRECTORY else extension_of(name),
-        element_type,
-        atime=view.now,
-        mtime=view.now,
-        ctime=view.now,
-        creation_time=view.now,
-        linked_time=view.now,
-        tenant_id=parent.tenant_id,
-        bucket_id=parent.bucket_id,
-        subdirectory_of=parent.handle if element_type == DIRECTORY else None,
-    )
-    row = replace(row, **columns)  # type: ignore[arg-type]
+    now, is_directory = view.now, element_type == DIRECTORY
+    given = {
+        "extension": "" if is_directory else extension_of(name),
+        "atime": now,
+        "mtime": now,
+        "ctime": now,
+        "creation_time": now,
+        "linked_time": now,
+        "tenant_id": parent.tenant_id,
+        "bucket_id": parent.bucket_id,
+        "subdirectory_of": parent.handle if is_directory else None,
+        "element_type": element_type,
+        **columns,
+    }
     if parent.nfs_mode_bits & stat.S_ISGID:
-        bits = row.nfs_mode_bits | stat.S_ISGID if row.is_directory else row.nfs_mode_bits
-        row = replace(row, gid=parent.gid, nfs_mode_bits=bits)
+        given["gid"] = parent.gid
+        bits = given.get("nfs_mode_bits")
+        if is_directory and isinstance(bits, int):
+            given["nfs_mode_bits"] = bits | stat.S_ISGID
+    row = Element(view.new_handle(), parent.handle, parent.path, name, **given)  # type: ignore[arg-type]
     return view.put(row)
 
 

@@ -31,6 +31,7 @@ LETTERS: Final = {
 }
 """Letters in Python's arrays of types of fixed width."""
 TEXTS: Final = frozenset({pa.string(), pa.binary()})
+_TEXT: Final = pa.string()
 _WORD: Final = 8
 _PADDING: Final = tuple(bytes(count) for count in range(_WORD))
 
@@ -72,6 +73,11 @@ def _pattern(types: tuple[pa.DataType, ...]) -> _Pattern:
     )
 
 
+@lru_cache(maxsize=256)
+def _is_plain(types: tuple[pa.DataType, ...]) -> bool:
+    return all(type_ in LETTERS or type_ in TEXTS for type_ in types)
+
+
 def message_of(types: tuple[pa.DataType, ...], columns: Sequence[Sequence[Any]]) -> bytes | None:
     """Encode rows as a record-batch message, as Arrow would.
 
@@ -82,32 +88,28 @@ def message_of(types: tuple[pa.DataType, ...], columns: Sequence[Sequence[Any]])
     Returns:
         The message; None where Arrow must make it: of other types, or where a value is None.
     """
-    if not all(type_ in LETTERS or type_ in TEXTS for type_ in types):
-        return None
-    if any(None in values for values in columns):
+    if not _is_plain(types) or any(None in values for values in columns):
         return None
     rows, place = len(columns[0]), 0
     body: list[bytes] = []
     places: list[int] = []
-
-    def put(content: bytes) -> None:
-        nonlocal place
-        places.append(place)
-        places.append(len(content))
-        padding = -len(content) % _WORD
-        body.append(content)
-        body.append(_PADDING[padding])
-        place += len(content) + padding
-
     for type_, values in zip(types, columns, strict=True):
-        put(b"")  # no NULL, no bits
         letter = LETTERS.get(type_)
         if letter is not None:
-            put(array(letter, values).tobytes())
-            continue
-        texts = [value.encode() for value in values] if type_ == pa.string() else values
-        put(array("i", accumulate(map(len, texts), initial=0)).tobytes())
-        put(b"".join(texts))
+            buffers = [array(letter, values).tobytes()]
+        else:
+            texts = [value.encode() for value in values] if type_ == _TEXT else values
+            ends = array("i", accumulate(map(len, texts), initial=0))
+            buffers = [ends.tobytes(), b"".join(texts)]
+        places += (place, 0)  # no NULL, no bits
+        for buffer in buffers:
+            size = len(buffer)
+            padding = -size % _WORD
+            body.append(buffer)
+            if padding:
+                body.append(_PADDING[padding])
+            places += (place, size)
+            place += size + padding
     pattern = _pattern(types)
     metadata = bytearray(pattern.metadata)
     struct.pack_into("<q", metadata, pattern.body_bytes, place)

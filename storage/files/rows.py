@@ -38,7 +38,8 @@ _NAMES: Final = tuple(column.name for column in ELEMENT_COLUMNS)
 _IDS: Final = tuple(column.id for column in ELEMENT_COLUMNS)
 _TYPES: Final = tuple(column.arrow_type for column in ELEMENT_COLUMNS)
 _FIELDS: Final = tuple(field.name for field in fields(Element))[: len(_NAMES)]
-_GETTERS: Final = tuple(attrgetter(name) for name in _NAMES)
+_ALL: Final = attrgetter(*_NAMES)
+_SCHEMA: Final = pa.schema([(str(c.id), c.arrow_type) for c in ELEMENT_COLUMNS])
 assert _NAMES == _FIELDS, "elements are made from rows by place"
 
 
@@ -65,8 +66,12 @@ def _values(name: str, array: pa.Array) -> list[Any]:
 
 def batch_of(rows: Sequence[Element]) -> pa.RecordBatch:
     """Elements' rows as a batch, fields named by column id."""
-    arrays = [_array(column, _taken(column, rows)) for column in range(len(_NAMES))]
-    return pa.RecordBatch.from_arrays(arrays, schema=_schema(tuple(range(len(_NAMES)))))
+    arrays = [_array(column, values) for column, values in enumerate(_columns_of(rows))]
+    return pa.RecordBatch.from_arrays(arrays, schema=_SCHEMA)
+
+
+def _columns_of(rows: Sequence[Element]) -> list[Sequence[Any]]:
+    return list(zip(*map(_ALL, rows), strict=True))
 
 
 def short_message_of(
@@ -81,17 +86,15 @@ def short_message_of(
     Returns:
         Ids of the columns, and the message.
     """
-    lists = [(column, _taken(column, rows)) for column in range(len(_NAMES))]
-    told = [(column, values) for column, values in lists if values.count(None) < len(values)]
-    columns = tuple(column for column, _ in told)
-    ids = tuple(_IDS[column] for column in columns)
-    types = tuple(_TYPES[column] for column in columns)
-    lists_told: list[Sequence[Any]] = [values for _, values in told]
+    every = _columns_of(rows)
+    columns = tuple(at for at, values in enumerate(every) if values.count(None) < len(rows))
+    ids, types = _of_columns(columns)
+    told: list[Sequence[Any]] = [every[column] for column in columns]
     if row_ids is not None:
-        ids, types, lists_told = (*ids, ROW_ID_COLUMN), (*types, pa.int64()), [*lists_told, row_ids]
-    message = message_of(types, lists_told)
+        ids, types, told = (*ids, ROW_ID_COLUMN), (*types, pa.int64()), [*told, row_ids]
+    message = message_of(types, told)
     if message is None:
-        arrays = [_array(column, values) for column, values in told]
+        arrays = [_array(column, every[column]) for column in columns]
         if row_ids is not None:
             arrays.append(pa.array(row_ids, pa.int64()))
         batch = pa.RecordBatch.from_arrays(arrays, names=[str(number) for number in ids])
@@ -99,17 +102,13 @@ def short_message_of(
     return ids, message
 
 
-def _taken(column: int, rows: Sequence[Element]) -> list[Any]:
-    take = _GETTERS[column]
-    return [take(row) for row in rows]
-
-
 @lru_cache(maxsize=256)
-def _schema(columns: tuple[int, ...]) -> pa.Schema:
-    return pa.schema([(str(ELEMENT_COLUMNS[column].id), _TYPES[column]) for column in columns])
+def _of_columns(columns: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[pa.DataType, ...]]:
+    """Ids and types of columns."""
+    return tuple(_IDS[column] for column in columns), tuple(_TYPES[column] for column in columns)
 
 
-def _array(column: int, values: list[Any]) -> pa.Array:
+def _array(column: int, values: Sequence[Any]) -> pa.Array:
     if _NAMES[column] in _MAPS:
         return pa.array(list(map(_items, values)), _TYPES[column])
     return pa.array(values, _TYPES[column])

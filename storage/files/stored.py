@@ -51,6 +51,10 @@ _BATCHES_MAX: Final = 256
 """Decoded row groups that are kept: small ones, which lie in commit records."""
 
 
+_AHEAD: Final = 256
+"""New handles that are looked for at once."""
+
+
 @dataclass(slots=True)
 class Place:
     """Where a row lies: the index of its row group in the table, and its position there."""
@@ -71,6 +75,7 @@ class ElementReader:
         self.store = store
         self.keys = keys
         self.known = KnownRows(store)
+        self.free = (-1, 0, 0)
         self._batches: dict[str, list[pa.Array]] = {}
         self.added = LatestTimes(store, "parent_handle", "linked_time")
         self.taken = LatestTimes(store, "handle", "time")
@@ -185,8 +190,20 @@ class StoredElements:
         """Tell whether one of some handles exists."""
         if self.state is None or not handles:
             return False
-        codes = np.array([handle_code(handle) for handle in handles], dtype=np.uint64)
-        return bool(self._index(HANDLE_KEY).candidates(self.state, codes)[0].keys.size)
+        first, last = min(handles), max(handles)
+        version, low, high = self.reader.free
+        if version == self.snapshot.version and low <= first and last < high:
+            return False
+        # Those that come next as well: most snapshots serve many creates.
+        end = max(last + 1, first + _AHEAD) if last - first < _AHEAD else first
+        numbers = [*range(first, end), *(handles if end == first else ())]
+        codes = np.array([handle_code(number) for number in numbers], dtype=np.uint64)
+        if self._index(HANDLE_KEY).candidates(self.state, codes)[0].keys.size:
+            exact = np.array([handle_code(handle) for handle in handles], dtype=np.uint64)
+            return bool(self._index(HANDLE_KEY).candidates(self.state, exact)[0].keys.size)
+        if not self.snapshot.overlay:
+            self.reader.free = self.snapshot.version, first, end
+        return False
 
     def by_handle(self, handles: Integers) -> FoundRows:
         """Places of rows by handle."""

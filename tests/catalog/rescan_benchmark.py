@@ -1,11 +1,13 @@
 """How much faster a rescan is than the scan of all, over one and the same tree.
 
     python -m tests.catalog.rescan_benchmark [--tree DIR] [--work DIR] [--rounds N] [--share F]
+    python -m tests.catalog.rescan_benchmark --make 500000 [--work DIR] [--rounds N] [--share F]
 
-A directory of files is made below DIR first, in which a thousandth of the tree's entries is then
-created, deleted or moved before each round: nothing else of the tree is touched. Each round times a
-first scan into a catalog of its own, a rescan by directories, and a full rescan, one after the
-other; they are compared by their medians. Processes and imports of the program are not part of it.
+The second makes a tree of its own, which nobody else changes meanwhile, and removes it. A directory
+of files is made below DIR first, in which a thousandth of the tree's entries is then created,
+deleted or moved before each round: nothing else of the tree is touched. Each round times a first
+scan into a catalog of its own, a rescan by directories, and a full rescan, one after the other;
+they are compared by their medians. Processes and imports of the program are not part of it.
 """
 
 from __future__ import annotations
@@ -31,8 +33,12 @@ if TYPE_CHECKING:
 
 FASTER_MIN: Final = 10.0
 FULL_MIN: Final = 1.0
+SETTLE_SECONDS: Final = 3.0
 FILES: Final = 10
 """Files of each directory that is made."""
+
+ROWS_CHANGED: Final = 1 + 2 + 1 + 1 + FILES
+"""Entries that are created, deleted or moved with four directories: see `Playground.change`."""
 
 
 @dataclass(slots=True)
@@ -80,6 +86,19 @@ class Playground:
         return self.root / f"part{number % 40}" / name
 
 
+def make(root: Path, entries: int) -> None:
+    """Make a tree: directories of eight files, ten in each other; nine entries a directory."""
+    directories = [root]
+    for number in range(entries // 9):
+        if number:
+            parent = directories[(number - 1) // 10]
+            directories.append(parent / f"directory{number % 10}")
+        directories[number].mkdir(parents=True)
+        for file in range(8):
+            path = directories[number] / f"name{file}.part"
+            os.close(os.open(path, os.O_CREAT | os.O_WRONLY))
+
+
 def timed(con: Connection, tree: bytes, name: str, *, full: bool) -> tuple[float, ScanSummary]:
     """Scan, and return seconds and summary."""
     began = time.perf_counter()
@@ -87,18 +106,21 @@ def timed(con: Connection, tree: bytes, name: str, *, full: bool) -> tuple[float
     return time.perf_counter() - began, summary
 
 
-def run(tree: Path, work: Path, rounds: int, share: float) -> bool:
+def run(
+    tree: Path, work: Path, rounds: int, share: float, settle_seconds: float = SETTLE_SECONDS
+) -> bool:
     """Measure and print; returns whether both bars are met."""
     root = os.fsencode(tree.resolve())
     times: dict[str, list[float]] = {"first": [], "rescan": [], "full": []}
     with tempfile.TemporaryDirectory(dir=work, prefix="rescan-") as folder:
         with pagelake.connect(Path(folder) / "store") as con:
             _, summary = timed(con, root, "kept", full=False)
-            ground = Playground(Path(folder) / "ground", max(4, int(summary.entries * share)))
+            count = int(summary.entries * share / ROWS_CHANGED * 4)
+            ground = Playground(Path(folder) / "ground", max(4, count))
             _, summary = timed(con, root, "kept", full=True)
             print(f"{tree}: {summary.entries:,} entries in {summary.directories:,} directories")
             # What was made this moment is racy, and would be listed once more.
-            time.sleep(3)
+            time.sleep(settle_seconds)
             timed(con, root, "kept", full=False)
             for number in range(rounds):
                 changes = ground.change()
@@ -127,11 +149,17 @@ def main() -> int:
     """Run by the command line."""
     parser = argparse.ArgumentParser(description="Times rescans against scans.")
     parser.add_argument("--tree", type=Path, default=Path("/"))
+    parser.add_argument("--make", type=int, metavar="ENTRIES")
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--share", type=float, default=0.001)
     given = parser.parse_args()
-    return 0 if run(given.tree, given.work, given.rounds, given.share) else 1
+    if given.make is None:
+        return 0 if run(given.tree, given.work, given.rounds, given.share) else 1
+    with tempfile.TemporaryDirectory(dir=given.work, prefix="rescan-tree-") as folder:
+        tree = Path(folder) / "tree"
+        make(tree, given.make)
+        return 0 if run(tree, tree, given.rounds, given.share) else 1
 
 
 if __name__ == "__main__":

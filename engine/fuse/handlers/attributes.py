@@ -99,6 +99,7 @@ class AttributeRequests(HandlerGroup):
                 return state.element(handle)
         (changed,) = state.files.run(Amend(handle, wanted))
         assert changed is not None
+        state.directories.forget(handle)
         state.note_row(changed)
         # What a directory's row says of its times and links is not all.
         return state.element(handle) if changed.is_directory else state.shown(handle, changed)

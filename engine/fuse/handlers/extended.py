@@ -99,6 +99,7 @@ class ExtendedAttributes(HandlerGroup):
             return {place.column: values}
 
         self.state.files.run(Amend(request.node, changes))
+        self.state.directories.forget(request.node)
         return []
 
     def remove(self, request: Request) -> Answer:
@@ -112,6 +113,7 @@ class ExtendedAttributes(HandlerGroup):
             return {place.column: values or None}
 
         self.state.files.run(Amend(request.node, changes))
+        self.state.directories.forget(request.node)
         return []
 
 

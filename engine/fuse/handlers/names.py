@@ -115,6 +115,7 @@ class Names(HandlerGroup):
         flags, mode, _, _ = protocol.CREATE.unpack_from(request.body)
         place = request.node, text_of(request.name(protocol.CREATE.size))
         state = self.state
+        made = True
         try:
             element = self._run(Create(place, mode=mode & 0o7777, uid=request.uid, gid=request.gid))
         except FileError as error:
@@ -127,8 +128,8 @@ class Names(HandlerGroup):
                 state.views.release(found)
             if existing is None:
                 raise FileError(errno.ESTALE) from error
-            element = existing
-        opened = state.open(element.handle)
+            element, made = existing, False
+        opened = state.open(element.handle, element if made else None)
         if flags & os.O_TRUNC and element.size:
             opened.truncate(0, clear_set_id=False)
         state.note_cached(element.handle, element.version)
@@ -141,6 +142,7 @@ class Names(HandlerGroup):
         (handle,) = protocol.LINK.unpack_from(request.body)
         place = request.node, text_of(request.name(protocol.LINK.size))
         made = self._run(MakeLink(handle, place))
+        self.state.directories.forget(request.node)
         self.state.note_name(*place, handle)
         return [self.state.entry(self.state.shown(handle, made))]
 
@@ -176,9 +178,11 @@ class Names(HandlerGroup):
                 exchange=exchange,
             )
         )
+        self.state.directories.forget()
         self.state.note_name(request.node, old, None)
         if renamed is not None and not exchange:
-            self._note(renamed)
+            self.state.note_name(parent, new, renamed.handle)
+            self.state.note_row(renamed)
         if replaced is not None:
             self.state.depart(replaced)
         return []
@@ -187,6 +191,8 @@ class Names(HandlerGroup):
         name = text_of(request.name())
         removed = self._child(request.node, name)
         self.state.files.run(operation)
+        gone = request.node if removed is None else removed.handle
+        self.state.directories.forget(request.node, gone)
         self.state.note_name(request.node, name, None)
         if removed is not None:
             self.state.depart(removed)
@@ -203,6 +209,7 @@ class Names(HandlerGroup):
         return [self.state.entry(replace(made, nlinks=2) if made.is_directory else made)]
 
     def _note(self, element: Element) -> None:
+        self.state.directories.entered(element)
         self.state.note_name(element.parent_handle, element.name, element.handle)
         self.state.note_row(element)
 

@@ -124,12 +124,14 @@ class Crew:
         """See `Looker`."""
         tasks = [list(paths[at : at + STAT_TASK]) for at in range(0, len(paths), STAT_TASK)]
         entries = np.zeros(len(paths), dtype=ENTRY)
+        raw = entries.view(np.dtype((np.void, ENTRY.itemsize)))
         errnos = np.zeros(len(paths), dtype=np.int32)
         for number, (found, failures) in enumerate(self._run(self._stat, tasks)):
             here = slice(number * STAT_TASK, number * STAT_TASK + len(tasks[number]))
             for index, code in failures:
                 errnos[here.start + index] = code
-            entries[here][errnos[here] == 0] = found
+            # As plain bytes: fields would be copied one by one.
+            raw[here][errnos[here] == 0] = found.view(raw.dtype)
         return entries, errnos
 
     def read(self, paths: Sequence[bytes], own: EntryArray) -> Found:

@@ -103,19 +103,26 @@ class Surveyor:
         self._new: list[Placed] = []
         self._pool: dict[Identity, list[int]] = {}
 
-    def run(self, only: NDArray[np.bool_] | None = None) -> Survey:
+    def run(
+        self,
+        only: NDArray[np.bool_] | None = None,
+        stats: tuple[EntryArray, NDArray[np.int32]] | None = None,
+    ) -> Survey:
         """Look at the tree.
 
         Args:
             only: Directories of which somebody knows that they may have changed: only these are
                 looked at. All by default.
+            stats: What was seen of all directories already, if they are.
 
         Raises:
             WalkNeeded: The root is another directory, or a mount has come that is to be entered.
         """
         known, count = self._known, len(self._known)
         at = np.arange(count) if only is None else self._with_parents(np.flatnonzero(only))
-        entries, errnos = self._looker.stat([known.paths[i] for i in at.tolist()])
+        if stats is None:
+            stats = self._looker.stat([known.paths[i] for i in at.tolist()])
+        entries, errnos = stats
         there = (errnos == 0) & known.is_same(entries, at)
         if at.size and at[0] == 0 and not there[0]:
             raise WalkNeeded("the root is another directory than before")

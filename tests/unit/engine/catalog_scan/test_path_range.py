@@ -101,6 +101,32 @@ def test_every_way_to_ask_for_a_path_is_narrowed(db: Connection) -> None:
     assert "directory = " in told
 
 
+def test_whatever_a_statement_names_is_there(db: Connection) -> None:
+    for columns in (
+        "#2, #1", "part", "part.*", "COLUMNS('.*name')", "phandle.handle_id", "count(*), max(part)",
+        "(SELECT max(b.size) FROM catalog.part b WHERE b.uid = part.uid)", "size AS s, s + used",
+        "PATH, Size", "list(name ORDER BY mtime)", "catalog.part.path", "nothing", "part.nothing",
+        "row_number() OVER (ORDER BY nlinks, path)", "user_tags['x'], name_bytes, directory",
+    ):  # fmt: skip
+        same(db, f"SELECT {columns} FROM catalog.part WHERE starts_with(path, '/a_b/x/a')")
+        same(db, f"SELECT {columns} FROM catalog.part WHERE path = '/a_b/x'")
+
+
+def test_files_in_the_store_are_asked_for_by_parent_and_name(db: Connection) -> None:
+    with pagelake.connect() as con:
+        con.execute("INSERT INTO files (path, content) VALUES ('/d/a_b', 'x'), ('/d/e/f', 'y')")
+        asked = "SELECT path, size FROM pagelake.files WHERE path = '/d/a_b'"
+        assert same(con, asked) == [("/d/a_b", 1)]
+        assert added(con, asked) == ["name = 'a_b' AND parent_path = '/d'"]
+        below = "SELECT path FROM files WHERE path LIKE '/d/%'"
+        assert len(same(con, below)) == 3  # type: ignore[arg-type]
+        assert added(con, below) == ["parent_path >= '/d' AND parent_path < '/d0'"]
+        for path in ("/", "/d", "/d/", "d", "/x"):
+            same(con, f"SELECT path FROM files WHERE path = '{path}' OR false")
+            same(con, f"SELECT path FROM files WHERE path = '{path}'")
+            same(con, f"SELECT path FROM files WHERE starts_with(search_path, '{path}')")
+
+
 def test_what_may_be_met_by_other_rows_is_not_narrowed(db: Connection) -> None:
     view = "SELECT path FROM catalog.part"
     for where in (

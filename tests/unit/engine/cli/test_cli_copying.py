@@ -20,6 +20,7 @@ from pagelake.engine.transfer.copying import CopyOptions, copy
 from pagelake.engine.transfer.place import parse_place
 from pagelake.engine.transfer.stores import Stores
 from pagelake.engine.transfer.watch import Watch
+from pagelake.storage.content.content_reader import ContentReader
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -233,6 +234,33 @@ def test_one_that_fails_keeps_no_other_from_being_copied(
     status, _, _ = run("mv", "d", "my.lake:/e")
     assert status == 1
     assert sorted(os.listdir("d")) == ["a", "b", "c"], "nothing of it is removed"
+
+
+def test_a_damaged_file_keeps_no_other_from_being_copied(
+    run: Run, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contents = {name: os.urandom(30_000) for name in ("a", "bad", "c")}
+    (here / "d").mkdir()
+    for name, content in contents.items():
+        (here / "d" / name).write_bytes(content)
+    os.link(here / "d/c", here / "d/further")
+    run("cp", "-r", "d", "my.lake:/")
+    slices = ContentReader.slices
+
+    def damaged(self: ContentReader, offset: int, length: int) -> list[memoryview]:
+        found = slices(self, offset, length)
+        if b"".join(found) == contents["bad"]:
+            raise pagelake.Corrupt("page 7 is damaged")
+        return found
+
+    monkeypatch.setattr(ContentReader, "slices", damaged)
+    for target in ("out", "other.lake:/d"):
+        status, _, told = run("cp", "-r", "my.lake:/d", target)
+        assert (status, told) == (1, "error: page 7 is damaged: my.lake:/d/bad\n")
+    assert {p.name: p.read_bytes() for p in (here / "out").iterdir()} == {
+        "a": contents["a"], "c": contents["c"], "further": contents["c"],
+    }  # fmt: skip
+    assert run("ls", "other.lake:/d")[1] == "a\nc\nfurther\n"
 
 
 def test_moves(run: Run, here: Path) -> None:

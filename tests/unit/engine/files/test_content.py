@@ -13,12 +13,11 @@ from pagelake.engine.files.stored_content import StoredContents
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
-@pytest.fixture
-def db(store_path: Path) -> Iterator[pagelake.Connection]:
-    with pagelake.connect(store_path) as connection:
+@pytest.fixture(scope="module")
+def db() -> Iterator[pagelake.Connection]:
+    with pagelake.connect() as connection:
         connection.execute(
             "INSERT INTO files (path, content) SELECT '/d/' || i, repeat('x', 20000 + i::INTEGER) "
             "FROM range(40) t(i)"
@@ -110,6 +109,7 @@ def test_content_that_is_put_off_is_the_same(db: pagelake.Connection, sql: str) 
 def test_too_much_at_once_is_refused_and_tells_the_way_out(
     db: pagelake.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    db.execute("BEGIN")
     monkeypatch.setattr(stored_content, "VECTOR_BYTES_MAX", 100_000)
     with pytest.raises(pagelake.LimitExceeded, match=r"many files[\s\S]*EXCLUDE \(content\)"):
         db.sql("SELECT * FROM files").fetchall()

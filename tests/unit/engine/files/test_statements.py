@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def db(store_path: Path) -> Iterator[pagelake.Connection]:
-    with pagelake.connect(store_path) as connection:
+def db(request: pytest.FixtureRequest) -> Iterator[pagelake.Connection]:
+    """A store on disk where the test opens it twice, in memory otherwise."""
+    where = "store_path" in request.fixturenames and request.getfixturevalue("store_path")
+    with pagelake.connect(where or ":memory:") as connection:
         yield connection
 
 
@@ -87,7 +89,7 @@ def test_contents_are_let_go_of_with_their_transaction(
     assert db.sql("SELECT path, content FROM files WHERE size > 0").fetchall() == [("/kept", large)]
 
 
-def test_the_same_name_is_given_once(store_path: Path, db: pagelake.Connection) -> None:
+def test_the_same_name_is_given_once(db: pagelake.Connection) -> None:
     """Each of several writers of one name succeeds or is told that there is something already."""
     db.execute("INSERT INTO files (path) VALUES ('/race/')")
     outcomes: list[str] = []
