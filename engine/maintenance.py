@@ -229,7 +229,13 @@ class Maintenance:
         """Do what is due, unless another process is at it."""
         database = self._database
         if database.settings.get("background_maintenance") and self._lease.take():
-            self._turn(idle=idle)
+            try:
+                self._turn(idle=idle)
+            except RuntimeError as error:
+                # The process ends without closing the database: executors take nothing any more.
+                if "shutdown" not in str(error):
+                    raise
+                self._stop.set()
         # In memory, and each process's own: without a look at what others have done.
         database.deltas.forget_tables(database.store.head.snapshot.tables.keys())
 

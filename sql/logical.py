@@ -74,8 +74,8 @@ class PathRange:
         offset: In the fragment's text, right behind the WHERE.
         terms: What every row must meet.
         columns: The view's columns that can be named there, and other names; None for all.
-        lookup: True where the statement is nothing but a list of columns from the view, and its
-            WHERE, with which it ends, nothing but ``path = constant``.
+        lookup: Where the statement is nothing but a list of columns from the view, and its WHERE,
+            with which it ends, nothing but ``path = constant``: those columns. Otherwise empty.
     """
 
     relation: Relation
@@ -86,7 +86,7 @@ class PathRange:
     offset: int
     terms: tuple[PathTerm, ...]
     columns: frozenset[str] | None
-    lookup: bool
+    lookup: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)

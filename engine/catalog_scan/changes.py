@@ -64,7 +64,7 @@ WITH changes AS (
 )
 SELECT last_version AS version,
     CASE WHEN b IS NULL THEN 'created' WHEN a IS NULL THEN 'deleted'
-        WHEN b.path <> a.path THEN 'moved' ELSE 'modified' END AS change,
+        WHEN b.path <> a.path THEN 'moved' ELSE 'modified' END AS change_type,
     a.path AS path, b.path AS old_path, coalesce(a.element_type, b.element_type) AS element_type,
     {told}, coalesce(a.device || ':' || a.inode, b.device || ':' || b.inode) AS handle
 FROM pairs

@@ -22,7 +22,8 @@ from ...extensions.catalog.coordinator import root_of, walk
 from ...extensions.catalog.extension_totals import ExtensionTotals
 from ...extensions.catalog.names import text_of
 from ...extensions.catalog.relations import Relations
-from ...extensions.catalog.rescan.crew import Crew
+from ...extensions.catalog.rescan.crew import HERE_STAT_MAX, Crew
+from ...extensions.catalog.rescan.network import is_network
 from ...extensions.catalog.rescan.survey import WalkNeeded
 from ...extensions.catalog.rescan.tree import SumsTooLarge
 from ...extensions.catalog.rollups import DirectoryTotals
@@ -162,7 +163,10 @@ def _run(
     before = catalog.savepoint()
     earlier = scans[-1].options
     if not request.full and same_scope(request.options, earlier):
-        with closing(Crew(root, int(own["device"]), request.options, cancelled)) as looker:
+        few = catalog.count(catalog.relations.directories) <= HERE_STAT_MAX
+        here = few and not is_network(root)
+        crew = Crew(root, int(own["device"]), request.options, cancelled, here)
+        with closing(crew) as looker:
             try:
                 rescan = Rescan(catalog, request, root, looker, cancelled, on_progress)
                 return rescan.run(scans)

@@ -21,6 +21,7 @@ from ...errors import InvalidRequest, Unavailable
 from ...extensions.catalog.coordinator import root_of
 from ...extensions.catalog.names import text_of
 from ...extensions.catalog.rescan.crew import Crew
+from ...extensions.catalog.rescan.network import is_network
 from ...extensions.catalog.watching.watcher import Area, Events, open_watcher
 from .scan import rescan_directories, scan, store_directories, with_skip
 
@@ -76,7 +77,8 @@ class Watching:
         with closing(open_watcher(Area(root, apart, one), self.ways)) as watcher:
             self.on_scan(scan(self.session, request, self.on_progress))
             request = replace(request, full=False)
-            crew = Crew(root, int(own["device"]), request.options)
+            here = not is_network(root)
+            crew = Crew(root, int(own["device"]), request.options, None, here)
             with closing(crew):
                 self._follow(watcher, request, root, crew)
 

@@ -26,10 +26,12 @@ import pyarrow.compute as pc
 
 from ...errors import Error
 from ...extensions.catalog.columns import OwnerNames
+from ...extensions.facts.vector import FACTS_SQL, facts_of_paths
 from ...extensions.files.relations import (
     CONTENT_AT,
     CONTENT_OF,
     EVENT_OF,
+    FACTS_OF,
     FUNCTIONS,
     GROUP_NAME,
     LINKS_OF,
@@ -54,6 +56,7 @@ _SIGNATURES: Final = {
     READ_OF: (["BIGINT", "VARCHAR", "BIGINT", "BIGINT"], "BLOB"),
     EVENT_OF: (["BIGINT", "BIGINT", "TIMESTAMP_NS"], "TIMESTAMP_NS"),
     LINKS_OF: (["BIGINT", "BIGINT"], "UINTEGER"),
+    FACTS_OF: (["VARCHAR"], FACTS_SQL),
     USER_NAME: (["UINTEGER"], "VARCHAR"),
     GROUP_NAME: (["UINTEGER"], "VARCHAR"),
 }
@@ -123,6 +126,7 @@ class FileFunctions:
             READ_OF: self._read_of,
             EVENT_OF: self._event_of,
             LINKS_OF: self._links_of,
+            FACTS_OF: facts_of_paths,
             USER_NAME: lambda numbers: _names(numbers, self._owners.user),
             GROUP_NAME: lambda numbers: _names(numbers, self._owners.group),
         }

@@ -161,6 +161,7 @@ def _serve(store: str, request: MountRequest, ready: int | None) -> None:
         if ready is None:
             click.echo(f"mounted on {request.directory}; Ctrl-C unmounts", err=True)
         else:
+            os.chdir("/")  # so that it keeps no other file system busy
             os.write(ready, _READY)
             os.close(ready)
         while not ended.is_set() and not mounted.wait(_LOOK_EVERY_S):

@@ -161,7 +161,7 @@ class _Shorter:
         known = any(condition.startswith("directory = ") for condition in conditions)
         if not (self.place.lookup and known) or used != given.keys():
             return None
-        columns = self._columns(frozenset())
+        columns = self._columns(self.place.lookup)
         found = self.route.narrow(self.state.definition.id, _stored(columns))
         if found is None or not found[1]:
             return None
@@ -172,13 +172,12 @@ class _Shorter:
 
     def rows(self) -> str | None:
         """All rows; None where only the view can give them."""
-        columns = self._columns(_NAMED)
+        assert self.place.columns is not None
+        columns = self._columns(self.place.columns | _NAMED)
         found = self.route.narrow(self.state.definition.id, _stored(columns))
         return None if found is None else self._subquery(columns, found[0])
 
-    def _columns(self, also: frozenset[str]) -> list[tuple[str, str]]:
-        assert self.place.columns is not None
-        named = self.place.columns | also
+    def _columns(self, named: frozenset[str]) -> list[tuple[str, str]]:
         return [(name, sql) for name, sql in VIEW_COLUMNS if name in named]
 
     def _subquery(self, columns: Sequence[tuple[str, str]], rows: str) -> str:
@@ -232,8 +231,8 @@ def _of_prefix(
     if not directory:
         return
     if is_pattern and WILD in directory:
-        found = [] if labels is None else list(labels.below_like(directory))
-        yield from found or [f"parent_path LIKE {literal(f'{directory}%')}"]
+        everywhere = [f"parent_path LIKE {literal(f'{directory}%')}"]
+        yield from everywhere if labels is None else labels.below_like(directory)
     elif labels is not None:
         yield from labels.below(directory)
     else:

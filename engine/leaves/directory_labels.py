@@ -111,8 +111,9 @@ class DirectoryLabels:
         above = [(path, known[path].label) for path in chain[1:]]
         if is_complete and self._is_alone(pattern, above):
             yield _range(known[pattern])
-        elif whole:
-            yield from self.below(whole)
+        else:
+            yield f"parent_path LIKE {literal(f'{pattern}%')}"
+            yield from self.below(whole) if whole else ()
 
     def _is_alone(self, pattern: str, above: Sequence[tuple[str, int]]) -> bool:
         """Tell whether no other directory matches a pattern than the one that is called so.
@@ -125,9 +126,12 @@ class DirectoryLabels:
         for path, label in above:
             rests[label] = pattern[len(path.rstrip("/")) + 1 :]
             step = rests[label].partition("/")[0]
+            # A wildcard may also stand for the slash behind a shorter name.
+            ends = [at for at, character in enumerate(step) if character == WILD and at]
             if WILD in step:
-                begin = literal(step.partition(WILD)[0])
-                asked.append(f"(directory = {label} AND starts_with(name, {begin}))")
+                likes = [literal(name) for name in (step, *(step[:end] for end in ends))]
+                told = " OR ".join(f"name LIKE {like}" for like in likes)
+                asked.append((label, f"(directory = {label} AND ({told}))"))
         if not asked:
             return True
         narrow = None
@@ -135,9 +139,12 @@ class DirectoryLabels:
             narrow = self.route.narrow(self.entries.definition.id, _SIBLINGS)
         if narrow is None or self.route is None:
             return False
+        # The kernel prunes by the labels alone.
+        labels = ", ".join(str(label) for label, _ in asked)
+        conditions = " OR ".join(condition for _, condition in asked)
         rows = self.route.rows(
-            f"SELECT directory, name FROM ({narrow[0]}) AS rows WHERE element_type = 'DIR' "
-            f"AND ({' OR '.join(asked)}) LIMIT {_SIBLINGS_MAX}"
+            f"SELECT directory, name FROM ({narrow[0]}) AS rows WHERE directory IN ({labels}) "
+            f"AND element_type = 'DIR' AND ({conditions}) LIMIT {_SIBLINGS_MAX}"
         )
         others = any(_may_begin(name, rests[label]) for label, name in rows)
         return len(rows) < _SIBLINGS_MAX and not others

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
+from ...extensions.facts.vector import FACTS_SQL
 from ...extensions.files import relations as files
 from ...sql.references import without_versions
 from ...sql.tokens import TokenStream, literal, quote
@@ -107,6 +108,8 @@ class CatalogCopy:
                 f"CREATE TEMP MACRO {files.READ_FILE}(path) AS NULL::BLOB, "
                 "(path, start, bytes) AS NULL::BLOB"
             )
+        if files.FILE_FACTS not in made:
+            self.cursor.execute(f"CREATE TEMP MACRO {files.FILE_FACTS}(path) AS NULL::{FACTS_SQL}")
         schema = self.path(files.SCHEMA)
         self.cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
         for name in (files.FILES, files.OBJECTS):

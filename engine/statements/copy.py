@@ -187,6 +187,7 @@ def copy_to(
     frame: FrameType | None,
 ) -> Result:
     """Run COPY … TO file."""
+
     def run(statement: st.CopyTo) -> Result:
         return _copied(session, statement, parameters, frame)
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ...errors import Unsupported
 
@@ -165,6 +164,8 @@ def _is_text(head: bytes) -> bool:
 
 
 def _of_parquet(facts: Facts, file: io.BufferedIOBase) -> Facts:
+    import pyarrow.parquet as pq
+
     metadata = pq.read_metadata(file)
     schema = metadata.schema.to_arrow_schema()
     columns = tuple((field.name, str(field.type)) for field in schema)

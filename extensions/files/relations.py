@@ -12,6 +12,7 @@ A view calls functions that the engine gives the kernel, by names that it replac
     CONTENT_OF(handle)               the bytes, read when the column is
     READ_OF(path, start, length)     those of the file at a path, for `read_file`
     USER_NAME(uid)                   the name of a user, GROUP_NAME(gid) that of a group
+    FACTS_OF(path)                   facts about a local file, for `file_facts`
     EVENT_OF(handle, ctime)          when something last came to a directory or went, where that
                                      is later than its ctime; LINKS_OF(handle) its number of links
 """
@@ -43,7 +44,9 @@ CONTENT_AT: Final = "pagelake_content_at"
 EVENT_OF: Final = "pagelake_event_of"
 LINKS_OF: Final = "pagelake_links_of"
 ROUTE_OF: Final = "pagelake_route_of"
+FACTS_OF: Final = "pagelake_facts_of"
 FUNCTIONS: Final = (
+    FACTS_OF,
     CONTENT_OF,
     CONTENT_AT,
     READ_OF,
@@ -69,14 +72,16 @@ def bytes_sql(given: str) -> str:
 
 
 READ_FILE: Final = "read_file"
+FILE_FACTS: Final = "file_facts"
 MACROS: Final = {
+    FILE_FACTS: f"CREATE MACRO {FILE_FACTS}(path) AS {FACTS_OF}(path::VARCHAR)",
     READ_FILE: f"CREATE MACRO {READ_FILE}(path) AS {READ_OF}(path::VARCHAR, 0, NULL), "
     f"(path, start, bytes) AS {READ_OF}(path::VARCHAR, start::BIGINT, bytes::BIGINT)",
     LATE_CONTENT: f"CREATE MACRO {LATE_CONTENT}(route, handle) AS {CONTENT_AT}(route, handle)",
     BYTES_OF: f"CREATE MACRO {BYTES_OF}(given) AS {bytes_sql('given')}",
 }
-"""Macros that are always there, by name: `read_file` gives the bytes of the file at a path, all of
-them or some from `start` on."""
+"""Macros that are always there, by name: `read_file` gives the bytes of the stored file at a path, all
+of them or some from `start` on; `file_facts` tells what a local file is."""
 
 PREFIX_SQL: Final = "CASE parent_path WHEN '/' THEN '' ELSE parent_path END || '/'"
 """What stands before the name in a path; that of the root's own row is ``/`` as well."""
@@ -187,9 +192,9 @@ _LASTING: Final = (
 
 
 def changes_sql(changes: str | None) -> str:
-    """Return a query for what was created, changed, moved and deleted.
+    """Return a query for what was created, modified, moved and deleted.
 
-    An element that was moved and changed in one version has a row for each.
+    An element that was moved and modified in one version has a row for each.
 
     Args:
         changes: The changes of the table of elements; None where there is none yet.
@@ -221,8 +226,8 @@ def changes_sql(changes: str | None) -> str:
         "SELECT kind AS change_type, version, now.path AS path, "
         f"CASE kind WHEN 'moved' THEN old.path END AS old_path, {listed} "
         f"FROM ({after}) AS now LEFT JOIN ({before}) AS old USING (version, row_id), "
-        "(VALUES ('created'), ('deleted'), ('moved'), ('changed')) AS kinds(kind) "
+        "(VALUES ('created'), ('deleted'), ('moved'), ('modified')) AS kinds(kind) "
         "WHERE CASE now.change_type WHEN 'insert' THEN kind = 'created' "
         "WHEN 'delete' THEN kind = 'deleted' WHEN 'update_postimage' THEN "
-        f"kind = 'moved' AND now.path <> old.path OR kind = 'changed' AND NOT ({same}) END"
+        f"kind = 'moved' AND now.path <> old.path OR kind = 'modified' AND NOT ({same}) END"
     )

@@ -83,18 +83,21 @@ def _ranges(
                 yield PathRange(
                     relation, stored, source.alias_or_name, (begin, end), bool(source.alias),
                     behind, tuple(terms), _columns(select, source),
-                    select is tree and _is_lookup(select, terms),
+                    _looked_up(select, terms) if select is tree else frozenset(),
                 )  # fmt: skip
 
 
-def _is_lookup(select: exp.Select, terms: Sequence[PathTerm]) -> bool:
-    """Tell whether a SELECT is a list of columns of the rows at one path, and no more."""
+def _looked_up(select: exp.Select, terms: Sequence[PathTerm]) -> frozenset[str]:
+    """The columns of a SELECT that is a list of them for the rows at one path, and no more."""
     if {key for key, value in select.args.items() if value} != {"expressions", "from_", "where"}:
-        return False
-    if not all(isinstance(node.unalias(), exp.Column) for node in select.expressions):
-        return False
+        return frozenset()
+    columns = [node.unalias() for node in select.expressions]
     alone = isinstance(select.args["where"].this.unnest(), exp.EQ) and len(terms) == 1
-    return alone and (terms[0].column, terms[0].op) == ("path", "=")
+    if not alone or (terms[0].column, terms[0].op) != ("path", "="):
+        return frozenset()
+    if not all(isinstance(column, exp.Column) for column in columns):
+        return frozenset()
+    return frozenset(part.name.lower() for column in columns for part in column.parts)
 
 
 def _columns(select: exp.Select, source: exp.Table) -> frozenset[str] | None:

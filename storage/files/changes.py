@@ -189,8 +189,7 @@ class _Changes:
 
     def reliance(self) -> list[Effect]:
         """That the directories that got new names in them are there."""
-        stored = self.view.stored
-        codes = [handle_code(h) for h in self.view.relied if stored.row(h) is not None]
+        codes = [handle_code(h) for h in self.view.relied if h not in self.view.made]
         if self.view.founding or not codes:
             return []
         return [Rely(ELEMENTS, (AppendedKeys(HANDLE_KEY, packed(codes)),))]

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from ...errors import Closed, Conflict, Error, OutcomeUnknown
+from ...errors import Closed, Conflict, Corrupt, Error, OutcomeUnknown
 from ..commit.recent import VERSIONS_KEPT
 from ..effects import Append, Rely
 from .changes import HandleTaken, write
@@ -244,9 +244,6 @@ class Combiner:
             except Conflict:
                 if time.monotonic() > patience:
                     raise
-            except Error:
-                if not stale:
-                    raise  # otherwise what was read may have been reclaimed
             stale = False
 
     def _attempt_stale(self, batch: list[Slot]) -> None:
@@ -257,7 +254,10 @@ class Combiner:
         view = self._files.view_to_change(snapshot)
         if self._apply(view, batch) or view.founding or view.replaces:
             raise _ReadAnew
-        write(view, transaction, self._files.content, blind=True)
+        try:
+            write(view, transaction, self._files.content, blind=True)
+        except Corrupt as error:
+            raise _ReadAnew from error  # nobody keeps what was read from being reclaimed
         if any(not isinstance(effect, _BLIND_EFFECTS) for effect in transaction.effects):
             raise _ReadAnew  # places of rows must be kept while it commits
         self._files.note_own(transaction.commit())

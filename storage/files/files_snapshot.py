@@ -281,13 +281,17 @@ class FilesSnapshot:
         order = np.argsort(found.keys, kind="stable")
         there = there.take(pa.array(order))
         own = {"parent_handle", "parent_path", "name", "extension", "linked_time"}
-        mask = is_link.combine_chunks()
+        # Each row from where it is, or from behind all: masks know no maps.
+        links = is_link.to_numpy()
+        rows = np.arange(len(links))
+        rows[links] = len(links) + np.arange(len(targets))
+        chosen = pa.array(rows)
         arrays = [
             table.column(at)
             if name in own
-            else pc.replace_with_mask(
-                table.column(at).combine_chunks(), mask, there.column(at).combine_chunks()
-            )
+            else pa.chunked_array(
+                [*table.column(at).chunks, *there.column(at).chunks], table.column(at).type
+            ).take(chosen)
             for at, name in enumerate(names)
         ]
         return pa.table(arrays, names=names)

@@ -38,6 +38,7 @@ CREATES_MIN = 1000.0
 RENAME_MAX_S = 1.0
 PATIENCE_S = 300.0
 """When a writer has failed, the others must not wait for it for ever."""
+LOOK = "SELECT count(*) FROM file_data.elements WHERE parent_handle = ? AND name = ?"
 _BATCH = 4000
 
 
@@ -168,12 +169,11 @@ def _look(path: str, numbers: Connection, answers: Connection) -> None:
     """Tell for each number whether a SELECT finds its row."""
     with pagelake.connect(path) as con:
         answers.send(-1)
-        query = "SELECT count(*) FROM file_data.elements WHERE parent_handle = ? AND name = ?"
         while True:
             parent, name = numbers.recv()
             if not name:
                 return
-            answers.send(con.execute(query, (parent, name)).fetchone()[0])
+            answers.send(con.execute(LOOK, (parent, name)).fetchone()[0])
 
 
 def visible(total: int = 10_000) -> int:
@@ -195,6 +195,8 @@ def visible(total: int = 10_000) -> int:
             assert made[0] is not None
             numbers.send((made[0].parent_handle, name))
             seen += answers.recv()
+            if (number + 1) % 1000 == 0:
+                print(f"{seen:,} of {number + 1:,} rows were there", flush=True)
         numbers.send((0, ""))
         reader.join()
         database.close()

@@ -30,13 +30,14 @@ def per_second(work: Callable[[], object], count: float) -> float:
     return count / (time.perf_counter() - begun)
 
 
-def measure(directory: Path, files: int, megabytes: int) -> dict[str, float]:
+def measure(directory: Path, files: int, megabytes: int, pause_s: float = 1.1) -> dict[str, float]:
     """Measure what programs do in a directory.
 
     Args:
         directory: An empty one.
         files: Small files to make, half of them by one writer.
         megabytes: Size of the large file.
+        pause_s: After this long the kernel may not answer for attributes by itself.
     """
     content = os.urandom(SMALL_BYTES)
 
@@ -56,7 +57,7 @@ def measure(directory: Path, files: int, megabytes: int) -> dict[str, float]:
         )
     names = [directory / f"{number:06}" for number in range(2 * half)]
     found["listing (entries/s)"] = per_second(lambda: os.listdir(directory), 2 * half)
-    time.sleep(1.1)  # what the kernel may answer by itself has run out
+    time.sleep(pause_s)
     found["stats (/s)"] = per_second(lambda: [os.stat(name) for name in names], len(names))
     found["stats, known (/s)"] = per_second(lambda: [os.stat(name) for name in names], len(names))
     found["small reads (/s)"] = per_second(lambda: [name.read_bytes() for name in names], 2 * half)

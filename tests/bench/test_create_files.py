@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pagelake
+from pagelake.engine.database import Database
+from pagelake.storage.files.operations import Create, MakeDirectory
 from tests.bench import create_files
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pytest
 
 
@@ -21,5 +26,13 @@ def test_it_measures(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mon
     assert "handles kept" in printed
 
 
-def test_rows_are_visible_to_another_process() -> None:
-    assert create_files.visible(10) == 0
+def test_rows_are_there_for_another_database(store_path: Path) -> None:
+    database = Database(store_path)
+    database.files.run(MakeDirectory("/in"))
+    with pagelake.connect(store_path) as con:
+        for number in range(20):
+            (made,) = database.files.run(Create(f"/in/f{number}"))
+            assert made is not None
+            values = made.parent_handle, made.name
+            assert con.execute(create_files.LOOK, values).fetchone() == (1,)
+    database.close()

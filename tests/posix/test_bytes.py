@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.bench.mount import measure
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -176,3 +178,10 @@ def test_sqlite_works(place: Path, journal: str) -> None:
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         assert db.execute("SELECT count(*), sum(length(y)) FROM t").fetchone() == (200, 30_000)
     db.close()
+
+
+def test_what_is_measured_of_a_mount(place: Path) -> None:
+    found = measure(place, files=4, megabytes=1, pause_s=0)
+    assert len(found) == 9
+    assert min(found.values()) > 0
+    assert (place / "large").stat().st_size == 1 << 20

@@ -107,7 +107,8 @@ class PagelakeFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec ha
                 self._closing.detach()
             with translated(self.store):
                 opened = OpenStore(self.store, read_only=self.read_only)
-            self._closing = weakref.finalize(self, opened.close)
+            self._closing = weakref.finalize(self, opened.give_back)
+            self._closing.atexit = False
             self._open_store = opened
         return opened.files
 

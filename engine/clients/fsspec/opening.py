@@ -1,14 +1,19 @@
 """Open stores that the file systems of a process share.
 
 fsspec keeps one file system for each thread and set of options, so several of them are about one
-store. A store is opened when a file is first asked for, and closed with the last file system. After
-a fork the child opens it anew: what the parent has open is left alone, and never closed twice.
+store. A store is opened when a file is first asked for, and closed after the last file system has
+gone. That is noticed by the garbage collector, in whatever thread and amid whatever work: it only
+makes a note, and the closing is done by whoever uses a file system next, or at the end.
+
+After a fork the child opens stores anew: what the parent has open is left alone.
 """
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,8 +23,12 @@ from ...database import MEMORY, Database
 if TYPE_CHECKING:
     from ....storage.files.files import Files
 
+    Key = tuple[str, bool]
+    """A store, and whether it is only read."""
+
 _lock = threading.Lock()
-_shared: dict[tuple[str, bool], _Shared] = {}
+_shared: dict[Key, _Shared] = {}
+_given_back: deque[Key] = deque()
 _inherited: list[_Shared] = []
 """What a child process has of its parent: kept, because to release it would reach the kernel."""
 
@@ -50,24 +59,38 @@ class OpenStore:
             if found is None:
                 found = _shared[self._key] = _Shared(Database(name, read_only=read_only))
             found.users += 1
-            self.database = found.database
+        self.database = found.database
 
     @property
     def files(self) -> Files:
         """The files of the store."""
+        if _given_back:
+            close_unused()
         return self.database.files
 
-    def close(self) -> None:
-        """Give the share back; the last one closes the store. For use at most once."""
-        if os.getpid() != self.process:
-            return
-        with _lock:
-            found = _shared[self._key]
-            found.users -= 1
-            if found.users:
-                return
-            del _shared[self._key]
-        found.database.close()
+    def give_back(self) -> None:
+        """Note that nobody uses this share any more. For use at most once, and anywhere."""
+        if os.getpid() == self.process:
+            _given_back.append(self._key)
+
+
+def close_unused() -> None:
+    """Close the stores that no file system uses any more."""
+    unused: list[_Shared] = []
+    with _lock:
+        while _given_back:
+            key = _given_back.popleft()
+            _shared[key].users -= 1
+            if not _shared[key].users:
+                unused.append(_shared.pop(key))
+    for each in unused:
+        each.database.close()
+
+
+@atexit.register
+def _close_all() -> None:
+    for each in list(_shared.values()):
+        each.database.close()
 
 
 def _forget_parent() -> None:
@@ -75,6 +98,7 @@ def _forget_parent() -> None:
     _lock = threading.Lock()
     _inherited.extend(_shared.values())
     _shared.clear()
+    _given_back.clear()
 
 
 os.register_at_fork(after_in_child=_forget_parent)

@@ -19,7 +19,7 @@ import numpy as np
 from ....errors import Interrupted, Unavailable
 from ..block import ENTRY, Block, WalkError, joined
 from ..coordinator import DEATHS_MAX, POLL_SECONDS, processes_for
-from ..walker import Answer
+from ..walker import Answer, Walker
 from ..worker_process import WorkerLost, WorkerProcess
 
 if TYPE_CHECKING:
@@ -38,6 +38,12 @@ STAT_TASK: Final = 2048
 
 READ_TASK: Final = 64
 """Directories of a task of `read`, as in a walk."""
+
+HERE_STAT_MAX: Final = 100_000
+"""Directories up to which starting processes takes longer than looking at them."""
+
+HERE_READ_MAX: Final = 500
+"""Directories up to which the same holds for listing them."""
 
 
 @dataclass(slots=True)
@@ -86,6 +92,8 @@ class Crew:
         device: Its device number.
         options: How it is walked.
         cancelled: Asked ten times a second; True ends what is going on.
+        here: Do what is little in this process, and start others only for more. Not for file
+            systems that may hang: nobody could end that.
     """
 
     def __init__(
@@ -94,7 +102,9 @@ class Crew:
         device: int,
         options: WalkOptions,
         cancelled: Callable[[], bool] | None = None,
+        here: bool = False,
     ) -> None:
+        self._here = Walker(root, device, options, beat=self._check) if here else None
         self._tree = root, device, options
         self._cancelled = cancelled
         count = processes_for(options)
@@ -106,9 +116,10 @@ class Crew:
         self._deaths = 0
         for _ in range(count):
             self._idle.put(None)
-        # They start while the caller still reads what is known.
-        for _ in range(count):
-            self._threads.submit(self._with_worker, _nothing)
+        if not here:
+            # They start while the caller still reads what is known.
+            for _ in range(count):
+                self._threads.submit(self._with_worker, _nothing)
 
     def close(self) -> None:
         """End the processes."""
@@ -122,23 +133,26 @@ class Crew:
 
     def stat(self, paths: Sequence[bytes]) -> tuple[EntryArray, NDArray[np.int32]]:
         """See `Looker`."""
+        if self._here is not None and len(paths) <= HERE_STAT_MAX:
+            return _placed(len(paths), *self._here.stat(paths))
         tasks = [list(paths[at : at + STAT_TASK]) for at in range(0, len(paths), STAT_TASK)]
-        entries = np.zeros(len(paths), dtype=ENTRY)
-        raw = entries.view(np.dtype((np.void, ENTRY.itemsize)))
-        errnos = np.zeros(len(paths), dtype=np.int32)
-        for number, (found, failures) in enumerate(self._run(self._stat, tasks)):
-            here = slice(number * STAT_TASK, number * STAT_TASK + len(tasks[number]))
-            for index, code in failures:
-                errnos[here.start + index] = code
-            # As plain bytes: fields would be copied one by one.
-            raw[here][errnos[here] == 0] = found.view(raw.dtype)
-        return entries, errnos
+        entries, failures = [], []
+        for number, (found, failed) in enumerate(self._run(self._stat, tasks)):
+            entries.append(found)
+            failures += [(number * STAT_TASK + index, code) for index, code in failed]
+        return _placed(len(paths), joined(entries), failures)
 
     def read(self, paths: Sequence[bytes], own: EntryArray) -> Found:
         """See `Looker`."""
+        if self._here is not None and len(paths) <= HERE_READ_MAX:
+            return found_in([self._here.task(paths, own, 0)])
         starts = range(0, len(paths), READ_TASK)
         tasks = [(list(paths[at : at + READ_TASK]), own[at : at + READ_TASK]) for at in starts]
         return found_in([answer for some in self._run(self._read, tasks) for answer in some])
+
+    def _check(self) -> None:
+        if self._cancelled is not None and self._cancelled():
+            raise Interrupted("the scan was cancelled")
 
     def _run(self, work: Callable[[T], R], tasks: Sequence[T]) -> list[R]:
         """Do work for all tasks at the same time; answers come in the order of tasks."""
@@ -149,8 +163,7 @@ class Crew:
                 done, waiting = wait(waiting, POLL_SECONDS, FIRST_EXCEPTION)
                 for future in done:
                     future.result()
-                if self._cancelled is not None and self._cancelled():
-                    raise Interrupted("the scan was cancelled")
+                self._check()
         finally:
             for future in waiting:
                 future.cancel()
@@ -210,6 +223,22 @@ class Crew:
         with self._lock:
             self._workers.discard(worker)
         worker.close()
+
+
+def _placed(
+    count: int, found: EntryArray, failures: Sequence[Failure]
+) -> tuple[EntryArray, NDArray[np.int32]]:
+    """Return entries in the places of their paths, and errnos."""
+    errnos = np.zeros(count, dtype=np.int32)
+    for index, code in failures:
+        errnos[index] = code
+    if not failures:
+        return found, errnos
+    entries = np.zeros(count, dtype=ENTRY)
+    raw = np.dtype((np.void, ENTRY.itemsize))
+    # As plain bytes: fields would be copied one by one.
+    entries.view(raw)[errnos == 0] = found.view(raw)
+    return entries, errnos
 
 
 def found_in(answers: Iterable[Answer]) -> Found:

@@ -21,6 +21,11 @@ NETWORK: Final = (
 MOUNTS: Final = Path("/proc/self/mountinfo")
 
 
+def is_network(root: bytes) -> bool:
+    """Tell whether a tree is on a network file system, or has one mounted in it."""
+    return racy_seconds(root) > LOCAL_SECONDS
+
+
 def racy_seconds(root: bytes, mounts: Path = MOUNTS) -> float:
     """Return how close to its listing a change of a directory may be for another to hide.
 

@@ -18,7 +18,7 @@ any case.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -33,7 +33,10 @@ if TYPE_CHECKING:
     from .crew import Found, Looker
     from .known import Known
 
-DIRECTORY = 0o040000
+DIRECTORY: Final = 0o040000
+
+WALK_DIRECTORIES_MIN: Final = 1_000
+"""Directories to be listed up to which it does not matter whether they are most of all."""
 
 Identity = tuple[int, int, int]
 
@@ -116,7 +119,8 @@ class Surveyor:
             stats: What was seen of all directories already, if they are.
 
         Raises:
-            WalkNeeded: The root is another directory, or a mount has come that is to be entered.
+            WalkNeeded: The root is another directory, most have changed, or a mount has come that
+                is to be entered.
         """
         known, count = self._known, len(self._known)
         at = np.arange(count) if only is None else self._with_parents(np.flatnonzero(only))
@@ -134,6 +138,8 @@ class Surveyor:
         odd = at[~there | (~known.listed[at] & ~unchanged)]
         wanted[self._parent[odd[odd > 0]]] = True
         wanted &= known.listed
+        if only is None and wanted.sum() > max(WALK_DIRECTORIES_MIN, count // 2):
+            raise WalkNeeded("most directories have changed")
         same = np.ones(count, dtype=np.bool_)
         same[at[~there]] = False
         places = np.full(count, -1, dtype=np.int64)

@@ -21,6 +21,7 @@ from pagelake.engine.catalog_scan.watch import Watching
 from pagelake.errors import Interrupted
 from pagelake.extensions.catalog.block import WalkError, WalkOptions
 from pagelake.extensions.catalog.coordinator import lost_block
+from pagelake.extensions.catalog.rescan import survey as survey_module
 from tests.unit.engine.catalog_scan.fresh import differences
 from tests.unit.extensions.catalog.trees import LocalCrew, walk_local
 
@@ -140,6 +141,19 @@ def test_a_root_that_is_another_directory_is_compared_whole(
     assert (answer["kind"], changed(answer)) == ("full", (15, 15, 0, 0))
 
 
+def test_a_tree_that_changed_everywhere_is_walked(
+    db: Connection, tree: Path, seen: type[Seen], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan(db, tree)
+    monkeypatch.setattr(survey_module, "WALK_DIRECTORIES_MIN", 2)
+    (tree / "b" / "one").touch()
+    assert scan(db, tree)["kind"] == "directories"
+    for folder in ("a", "a/deep", "b", "c"):
+        (tree / folder / "new").touch()
+    answer = scan(db, tree)
+    assert (answer["kind"], answer["created"], answer["deleted"]) == ("full", 4, 0)
+
+
 def test_very_many_changes_replace_the_rows(
     db: Connection, tree: Path, seen: type[Seen], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -218,7 +232,7 @@ def test_changes_between_versions(db: Connection, tree: Path, seen: type[Seen]) 
     scan(db, tree, ", full => true")
     call = f"catalog_changes('proj', {first}, {db.snapshot()})"
     rows = db.sql(
-        f"SELECT change, old_path, path FROM {call} WHERE element_type = 'FILE' ORDER BY ALL"
+        f"SELECT change_type, old_path, path FROM {call} WHERE element_type = 'FILE' ORDER BY ALL"
     ).fetchall()
     assert [(c, *(p and os.path.relpath(p, tree) for p in rest)) for c, *rest in rows] == [
         ("created", None, "b/new"),
@@ -244,7 +258,7 @@ def test_rows_that_were_replaced_are_paired_by_identity(
     (tree / "b" / "new").touch()
     scan(db, tree, ", full => true")
     rows = db.sql(
-        f"SELECT change, path FROM catalog_changes('proj', {first}, {db.snapshot()}) "
+        f"SELECT change_type, path FROM catalog_changes('proj', {first}, {db.snapshot()}) "
         "WHERE element_type = 'FILE' ORDER BY ALL"
     ).fetchall()
     assert rows == [("created", f"{tree}/b/new"), ("moved", f"{tree}/b/was-in-c")]

@@ -28,6 +28,12 @@ def db() -> Iterator[pagelake.Connection]:
 
 
 @pytest.fixture
+def own() -> Iterator[pagelake.Connection]:
+    with pagelake.connect() as connection:
+        yield connection
+
+
+@pytest.fixture
 def read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many contents were read, call by call."""
     counts: list[int] = []
@@ -107,20 +113,23 @@ def test_content_that_is_put_off_is_the_same(db: pagelake.Connection, sql: str) 
 
 
 def test_too_much_at_once_is_refused_and_tells_the_way_out(
-    db: pagelake.Connection, monkeypatch: pytest.MonkeyPatch
+    own: pagelake.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    db.execute("BEGIN")
     monkeypatch.setattr(stored_content, "VECTOR_BYTES_MAX", 100_000)
+    own.execute(
+        "INSERT INTO files (path, content) SELECT '/d/' || i, repeat('x', 20000 + i::INTEGER) "
+        "FROM range(6) t(i)"
+    )
     with pytest.raises(pagelake.LimitExceeded, match=r"many files[\s\S]*EXCLUDE \(content\)"):
-        db.sql("SELECT * FROM files").fetchall()
-    some = db.sql("SELECT content FROM files WHERE size BETWEEN 20000 AND 20003").fetchall()
+        own.sql("SELECT * FROM files").fetchall()
+    some = own.sql("SELECT content FROM files WHERE size BETWEEN 20000 AND 20003").fetchall()
     assert [len(content) for (content,) in some] == [20000, 20001, 20002, 20003]
-    db.execute("INSERT INTO files (path, content) VALUES ('/large', repeat('y', 100001))")
+    own.execute("INSERT INTO files (path, content) VALUES ('/large', repeat('y', 100001))")
     with pytest.raises(pagelake.LimitExceeded, match=r"100,001 bytes[\s\S]*read_file\(path"):
-        db.sql("SELECT content FROM files WHERE path = '/large'").fetchall()
+        own.sql("SELECT content FROM files WHERE path = '/large'").fetchall()
     with pytest.raises(pagelake.LimitExceeded, match="100,001"):
-        db.sql("SELECT read_file('/large')").fetchall()
-    assert db.sql("SELECT read_file('/large', 99999, 5)").fetchall() == [(b"yy",)]
+        own.sql("SELECT read_file('/large')").fetchall()
+    assert own.sql("SELECT read_file('/large', 99999, 5)").fetchall() == [(b"yy",)]
 
 
 def test_damage_comes_as_what_it_is(
@@ -135,13 +144,13 @@ def test_damage_comes_as_what_it_is(
     assert db.sql("SELECT count(*) FROM files").fetchall() == [(43,)]
 
 
-def test_bytes_come_back_exactly(db: pagelake.Connection) -> None:
+def test_bytes_come_back_exactly(own: pagelake.Connection) -> None:
     exact = bytes(range(256)) * 1000
-    db.execute("INSERT INTO files (path, content) VALUES (?, ?)", ["/exact", exact])
-    assert db.sql("SELECT content FROM files WHERE path = '/exact'").fetchone() == (exact,)
-    assert db.sql("SELECT read_file('/exact', 255, 3)").fetchone() == (b"\xff\x00\x01",)
+    own.execute("INSERT INTO files (path, content) VALUES (?, ?)", ["/exact", exact])
+    assert own.sql("SELECT content FROM files WHERE path = '/exact'").fetchone() == (exact,)
+    assert own.sql("SELECT read_file('/exact', 255, 3)").fetchone() == (b"\xff\x00\x01",)
     texts = ["back\\slash \\x41", "quote's", "", "ünï"]
     for number, text in enumerate(texts):
-        db.execute("INSERT INTO files (path, content) VALUES (?, ?)", [f"/t{number}", text])
-    found = db.sql("SELECT content FROM files WHERE path ~ '/t[0-9]' ORDER BY path").fetchall()
+        own.execute("INSERT INTO files (path, content) VALUES (?, ?)", [f"/t{number}", text])
+    found = own.sql("SELECT content FROM files WHERE path ~ '/t[0-9]' ORDER BY path").fetchall()
     assert [content.decode() for (content,) in found] == texts

@@ -179,8 +179,40 @@ def test_refusals_say_what_is_wrong(
 def test_every_report_runs_and_is_listed(db: Connection) -> None:
     assert {name for (name,) in rows(db, "SELECT report FROM pagelake.reports")} == set(REPORTS)
     for name, report in REPORTS.items():
-        needed = "".join(f", {p.name} => 'x'" for p in report.parameters if p.default is None)
+        needed = "".join(f", {p.name} => '1'" for p in report.parameters if p.default is None)
         columns = db.sql(f"FROM {name}('proj'{needed}) LIMIT 1").columns
         if report.picture is not None:
             assert report.picture.size in columns
             assert report.picture.label in {"", *columns}
+
+
+def test_changes_are_told_of_catalogs_and_of_stored_files(tmp_path: Path) -> None:
+    root = tmp_path / "tree"
+    root.mkdir()
+    (root / "old").write_bytes(b"1")
+    with pagelake.connect() as con:
+        con.execute("CALL catalog_scan(?, name => 'proj')", [str(root)])
+        (root / "old").rename(root / "new")
+        (root / "more").write_bytes(b"2")
+        con.execute("CALL catalog_scan(?, name => 'proj')", [str(root)])
+        told = "SELECT path, old_path FROM report_changes('proj', 2, 2, kind => {})"
+        assert rows(con, told.format("'moved'")) == [(str(root / "new"), str(root / "old"))]
+        assert rows(con, told.format("'created'")) == [(str(root / "more"), None)]
+        con.execute("INSERT INTO files (path, content) VALUES ('/a/x', 'x'), ('/b/y', 'y')")
+        con.execute("UPDATE files SET path = '/a/z' WHERE path = '/b/y'")
+        told = "SELECT change_type, path FROM report_changes('files', 3, 4, path => '/a')"
+        assert rows(con, told) == [("created", "/a/x"), ("moved", "/a/z")]
+        with pytest.raises(InvalidRequest, match="no kind of change"):
+            rows(con, "FROM report_changes('files', 3, 4, kind => 'odd')")
+
+
+def test_reports_read_stored_files_too(db: Connection) -> None:
+    with pagelake.connect() as con:
+        con.execute("INSERT INTO files (path, content) VALUES ('/a/b/x.csv', 'xx'), ('/c', 'y')")
+        sql = "SELECT files, bytes FROM report_{}('files'{}) ORDER BY ALL"
+        assert rows(con, sql.format("directories", "")) == [(1, 1), (1, 2)]
+        assert rows(con, sql.format("growth", ", depth => 2, path => '/a'")) == [(1, 2)]
+        assert rows(con, sql.format("usage", ", by => 'extension', path => '/a'")) == [
+            (0, 0),
+            (1, 2),
+        ]

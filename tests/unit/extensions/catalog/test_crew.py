@@ -22,16 +22,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def crew_of(root: Path, cancelled: object = None) -> tuple[Crew, bytes]:
+def crew_of(root: Path, cancelled: object = None, *, here: bool = False) -> tuple[Crew, bytes]:
     path, own = root_of(os.fsencode(root), WalkOptions())
     options = WalkOptions(processes=2, timeout_seconds=2)
-    return Crew(path, int(own["device"]), options, cancelled), path  # type: ignore[arg-type]
+    return Crew(path, int(own["device"]), options, cancelled, here), path  # type: ignore[arg-type]
 
 
-def test_directories_are_looked_at_by_path(tmp_path: Path) -> None:
+@pytest.mark.parametrize("here", [False, True])
+def test_directories_are_looked_at_by_path(tmp_path: Path, here: bool) -> None:
     (tmp_path / "a" / "b").mkdir(parents=True)
     (tmp_path / "link").symlink_to("a")
-    made, root = crew_of(tmp_path)
+    made, root = crew_of(tmp_path, here=here)
     paths = [root, root + b"/a", root + b"/none", root + b"/a/b", root + b"/link"]
     with closing(made) as crew:
         entries, errnos = crew.stat(paths)

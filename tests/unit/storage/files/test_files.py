@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pagelake.errors import Conflict, Corrupt, Denied, StorageFull
+from pagelake.errors import Conflict, Corrupt, Denied, OutcomeUnknown, StorageFull
 from pagelake.storage.devices.memory_device import MemoryDevice
 from pagelake.storage.files import combiner
 from pagelake.storage.files.definition import TOUCHES
@@ -26,6 +26,7 @@ from pagelake.storage.files.operations import (
 )
 from pagelake.storage.files.removal import RemoveDirectory, RemoveTree, Unlink
 from pagelake.storage.files.renaming import Rename
+from pagelake.storage.transaction import Transaction
 from tests.unit.storage.files.stores import content, opened, paths
 
 if TYPE_CHECKING:
@@ -374,6 +375,24 @@ def test_before_the_first_file(files: Files) -> None:
         assert snapshot.usage().files == 0
     assert number(files, Unlink("/x")) == "ENOENT"
     assert not files.store.snapshot().tables
+
+
+def test_an_outcome_that_is_unknown_is_told_and_nothing_done_again(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files.run(MakeDirectory("/d"), Create("/d/a"))
+    files.run(Create("/d/b"))
+    commit = Transaction.commit
+
+    def committed(transaction: Transaction) -> int:
+        commit(transaction)
+        raise OutcomeUnknown("the disk has gone")
+
+    monkeypatch.setattr(Transaction, "commit", committed)
+    for operation in (Create("/d/x"), Rename("/d/a", "/d/c")):
+        with pytest.raises(OutcomeUnknown):
+            files.run(operation)
+    assert paths(files) == ["/d", "/d/b", "/d/c", "/d/x"]
 
 
 # Many callers

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 THREADS = 4
-TOLD = 24
+TOLD = 12
 
 PROGRAM = f"""
 import sys, threading
