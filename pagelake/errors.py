@@ -21,6 +21,7 @@ names under them say what the caller should do. `retryable` errors are marked wi
             ├── OperationalError
             │   ├── Conflict *          run the transaction again
             │   ├── Denied              ask for the privilege
+            │   ├── FileError           look at its errno, as after a system call
             │   ├── FormatTooNew        install a newer Pagelake
             │   ├── Interrupted         it was cancelled, as asked
             │   ├── NotAStore           give another path
@@ -44,6 +45,8 @@ never hold values that the caller may not see. Arguments after the message are g
 
 from __future__ import annotations
 
+import errno as numbers
+import os
 from typing import TYPE_CHECKING, ClassVar, Final
 
 if TYPE_CHECKING:
@@ -329,6 +332,31 @@ class StorageFull(Unavailable):
     """Make room on the device and try again; nothing was changed."""
 
     code = "storage_full"
+
+
+class FileError(OperationalError):
+    """Look at `errno`: an operation on stored files is refused as a file system would refuse it.
+
+    Args:
+        errno: One of the `errno` module's numbers.
+        path: What it is about; lone surrogates and control characters are shown escaped.
+
+    Attributes:
+        errno: The number.
+        path: What it is about.
+    """
+
+    code = "file_error"
+
+    def __init__(self, errno: int, path: object = "") -> None:
+        name = numbers.errorcode.get(errno, str(errno))
+        about = f": {path!r}" if path != "" else ""
+        super().__init__(f"[{name}] {os.strerror(errno)}{about}")
+        self.errno = errno
+        self.path = path
+
+    def __reduce__(self) -> tuple[type[FileError], tuple[int, object]]:
+        return FileError, (self.errno, self.path)
 
 
 class Interrupted(OperationalError):

@@ -68,9 +68,7 @@ USED_SQL: Final = (
 EXTENSION_BYTES_MAX: Final = 16
 """Longer endings are no extensions but parts of names."""
 
-ELEMENT_TYPES: Final = (
-    *("FILE", "DIR", "LINK", "FIFO", "SOCKET", "CHARACTER DEVICE", "BLOCK DEVICE", "OTHER"),
-)
+ELEMENT_TYPES: Final = (*("FILE", "DIR", "SYMLINK", "FIFO", "SOCKET", "CHR", "BLK", "OTHER"),)
 _TYPE_BITS: Final = (
     *(stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK, stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFCHR),
     stat.S_IFBLK,

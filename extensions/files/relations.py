@@ -80,8 +80,8 @@ MACROS: Final = {
     LATE_CONTENT: f"CREATE MACRO {LATE_CONTENT}(route, handle) AS {CONTENT_AT}(route, handle)",
     BYTES_OF: f"CREATE MACRO {BYTES_OF}(given) AS {bytes_sql('given')}",
 }
-"""Macros that are always there, by name: `read_file` gives the bytes of the stored file at a path, all
-of them or some from `start` on; `file_facts` tells what a local file is."""
+"""Macros that are always there, by name: `read_file` gives the bytes of the stored file at a path,
+all of them or some from `start` on; `file_facts` tells what a local file is."""
 
 PREFIX_SQL: Final = "CASE parent_path WHEN '/' THEN '' ELSE parent_path END || '/'"
 """What stands before the name in a path; that of the root's own row is ``/`` as well."""

@@ -1,9 +1,8 @@
-"""Refusals of operations on files, with the number that a POSIX program expects."""
+"""The number that a POSIX program is told of an error."""
 
 from __future__ import annotations
 
 import errno as numbers
-import os
 from typing import Final
 
 from ...errors import (
@@ -11,13 +10,15 @@ from ...errors import (
     Corrupt,
     Denied,
     Error,
+    FileError,
     Interrupted,
     LimitExceeded,
-    OperationalError,
     SnapshotGone,
     StorageFull,
     Timeout,
 )
+
+__all__ = ["FileError", "errno_of"]
 
 _NUMBERS: Final[tuple[tuple[type[Error], int], ...]] = (
     (StorageFull, numbers.ENOSPC),
@@ -29,31 +30,6 @@ _NUMBERS: Final[tuple[tuple[type[Error], int], ...]] = (
     (Closed, numbers.EBADF),
     (Corrupt, numbers.EIO),
 )
-
-
-class FileError(OperationalError):
-    """Look at the number: what a file system would answer.
-
-    Args:
-        errno: One of the `errno` module's numbers.
-        path: What it is about; lone surrogates and control characters are shown escaped.
-
-    Attributes:
-        errno: The number.
-        path: What it is about.
-    """
-
-    code = "file_error"
-
-    def __init__(self, errno: int, path: object = "") -> None:
-        name = numbers.errorcode.get(errno, str(errno))
-        about = f": {path!r}" if path != "" else ""
-        super().__init__(f"[{name}] {os.strerror(errno)}{about}")
-        self.errno = errno
-        self.path = path
-
-    def __reduce__(self) -> tuple[type[FileError], tuple[int, object]]:
-        return FileError, (self.errno, self.path)
 
 
 def errno_of(error: Error) -> int:

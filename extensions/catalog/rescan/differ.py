@@ -32,7 +32,7 @@ PLAIN: Final = pa.schema(
 
 _IDENTITY: Final = np.dtype([("device", "i8"), ("inode", "i8"), ("born", "i8"), ("more", "i8")])
 _TYPE: Final = "element_type"
-_READ_BY_SCANS: Final = ("DIR", "LINK")
+_READ_BY_SCANS: Final = ("DIR", "SYMLINK")
 
 Integers = Any
 """An array of int64."""

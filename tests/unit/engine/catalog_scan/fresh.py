@@ -24,7 +24,7 @@ def differences(con: Connection, name: str, fresh: str) -> list[str]:
     """Tell of rows that only one of two catalogs has; labels and what a scan changes aside."""
     found: list[str] = []
     shown = "* EXCLUDE (directory, atime), "
-    shown += "CASE WHEN element_type NOT IN ('DIR', 'LINK') THEN atime END AS accessed"
+    shown += "CASE WHEN element_type NOT IN ('DIR', 'SYMLINK') THEN atime END AS accessed"
     for suffix, columns in (
         ("", shown),
         ("_directories", "* EXCLUDE (label, last_label)"),

@@ -87,7 +87,7 @@ def test_types_and_extensions_of_elements(db: Connection, tree: Path) -> None:
         "SELECT name, element_type, extension FROM catalog.proj "
         f"WHERE parent_path = '{tree}/b' ORDER BY name"
     ).fetchall()
-    assert found[-3:] == [("hard", "FILE", ""), ("link", "LINK", ""), ("pipe", "FIFO", "")]
+    assert found[-3:] == [("hard", "FILE", ""), ("link", "SYMLINK", ""), ("pipe", "FIFO", "")]
     assert ("f1.txt", "FILE", "txt") in found
     kind = "SELECT element_type, extension FROM catalog.proj WHERE name = 'a.b'"
     assert db.sql(kind).fetchall() == [("DIR", "")]
