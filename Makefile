@@ -60,7 +60,7 @@ crash: $(STAMP) ## Run the long crash suite: crash states, kills, bit flips, los
 	$(BIN)/python -m tests.crash.lost_devices
 	$(BIN)/python -m tests.contents.power_failures --states $(if $(FULL),100000,5000)
 	$(BIN)/python -m tests.contents.rivals --seconds $(if $(FULL),1800,60)
-	PAGELAKE_FULL=1 $(BIN)/python -m pytest -n 2 -q tests/crash/test_failing_calls.py tests/crash/test_failing_calls_sql.py tests/slt
+	PAGELAKE_FULL=1 $(BIN)/python -m pytest -n 2 -q tests/crash/test_failing_calls.py tests/crash/test_failing_calls_sql.py tests/slt tests/unit/engine/test_types_round_trip.py
 
 fuzz: $(STAMP) ## Compare generated statements with stock DuckDB (SEED=1, COUNT=100000 queries)
 	$(BIN)/python -m tests.differential.fuzz --seed $${SEED:-1} --count $${COUNT:-100000}

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 FULL = os.environ.get("PAGELAKE_FULL") == "1"
 SEED = int(os.environ.get("PAGELAKE_SEED", "0"))
-STATES = -(-STATES_FULL // len(WORKLOADS)) if FULL else 50
+STATES = -(-STATES_FULL // len(WORKLOADS)) if FULL else 20
 """States a workload: a sample here, the whole number by `make crash`."""
 
 

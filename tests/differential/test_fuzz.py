@@ -28,7 +28,7 @@ SEED = int(os.environ.get("PAGELAKE_SEED", "20260101"))
 QUERIES = int(os.environ.get("PAGELAKE_QUERIES", "20"))
 
 
-@pytest.mark.parametrize("world", [0, 1, 2])
+@pytest.mark.parametrize("world", [0, 2])
 def test_a_sample(world: int) -> None:
     report = run_world(Plan(SEED, world, QUERIES, shrink_s=5.0))
     assert report.differences == [], "\n".join(report.differences)

@@ -120,6 +120,8 @@ def handled(error: pagelake.Error) -> bool:
             reveal_type(error.construct)  # str | None
         case pagelake.Corrupt():
             reveal_type(error.offset)  # int | None
+        case pagelake.FileError():
+            reveal_type(error.errno)  # int
         case pagelake.Conflict() | pagelake.Timeout() | pagelake.StorageFull():
             return True
         case pagelake.LimitExceeded() | pagelake.Unavailable() | pagelake.OutcomeUnknown():

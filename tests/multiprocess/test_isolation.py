@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PROCESSES = int(os.environ.get("PAGELAKE_ISOLATION_PROCESSES", "16"))
-SECONDS = float(os.environ.get("PAGELAKE_ISOLATION_SECONDS", "5"))
+SECONDS = float(os.environ.get("PAGELAKE_ISOLATION_SECONDS", "2.5"))
 WRITERS = int(os.environ.get("PAGELAKE_WRITERS", "64"))
 ROWS_A_WRITER = int(os.environ.get("PAGELAKE_ROWS_A_WRITER", "20"))
 BEGIN: dict[Mode, str] = {

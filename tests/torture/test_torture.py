@@ -54,7 +54,7 @@ def run(program: str, *arguments: str) -> str:
 def test_failing_system_calls(tmp_path: Path, call: str, error: str) -> None:
     toll = Toll()
     with Fleet() as fleet:
-        fail_each(tmp_path, call, error, SEED, step=14, toll=toll, fleet=fleet)
+        fail_each(tmp_path, call, error, SEED, step=28, toll=toll, fleet=fleet)
     assert toll.wrong == []
     assert toll.trials >= 1
     assert toll.injected[f"{call} {error}"] >= toll.trials

@@ -95,7 +95,6 @@ def test_a_row_updated_twice_in_one_transaction_keeps_its_id(db: pagelake.Connec
 
 
 def test_many_bulk_inserts_hold_few_files_open(db: pagelake.Connection) -> None:
-    db.execute("SET background_maintenance = false")  # which maps what it rewrites
     db.execute("CREATE TABLE t (a BIGINT)")
     rows = pa.table({"a": pa.array(range(9000), pa.int64())})
     for _ in range(40):
@@ -104,7 +103,8 @@ def test_many_bulk_inserts_hold_few_files_open(db: pagelake.Connection) -> None:
     if not folder.exists():
         pytest.skip("no /proc here to count descriptors in")
     open_segments = [p for p in folder.iterdir() if "/segments/" in str(p.resolve())]
-    assert len(open_segments) <= 10
+    # Of forty segments; maintenance may be mapping what it rewrites.
+    assert len(open_segments) <= 20
     assert db.execute("SELECT count(*) FROM t").fetchone() == (360_000,)
 
 

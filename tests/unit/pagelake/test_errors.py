@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import errno
 import inspect
 
 import pytest
 
 from pagelake import errors
 from pagelake.errors import (
+    FileError,
     Conflict,
     Corrupt,
     DataError,
@@ -47,12 +49,20 @@ def test_every_class_is_drawn_and_says_what_to_do(cls: type[Error]) -> None:
     assert cls.__dict__.get("__doc__")
 
 
-@pytest.mark.parametrize("cls", CLASSES)
+@pytest.mark.parametrize("cls", [cls for cls in CLASSES if cls is not FileError])
 def test_message_and_hint_are_rendered(cls: type[Error]) -> None:
     assert str(cls("it broke")) == "it broke"
     error = cls("it broke", hint="mend it")
     assert str(error) == "it broke\nhint: mend it"
     assert error.args == ("it broke",)
+
+
+def test_a_refused_operation_on_files_has_the_number_and_the_path() -> None:
+    error = FileError(errno.ENOENT, "/a\ud800")
+    assert (error.errno, error.path) == (errno.ENOENT, "/a\ud800")
+    assert str(error) == "[ENOENT] No such file or directory: '/a\\ud800'"
+    assert exit_code(error) not in {0, 2}
+    assert str(copy.copy(error)) == str(error)
 
 
 def test_tree_matches_pep_249() -> None:
@@ -111,4 +121,4 @@ def test_exit_codes_tell_kinds_apart() -> None:
     assert exit_code(Timeout("late")) == exit_code(Conflict("lost")) == 75
     assert exit_code(errors.Interrupted("stopped")) == exit_code(KeyboardInterrupt())
     assert exit_code(ValueError()) == 1
-    assert all(exit_code(cls("no")) not in {0, 2} for cls in CLASSES)
+    assert all(exit_code(cls("no")) not in {0, 2} for cls in CLASSES if cls is not FileError)

@@ -99,7 +99,7 @@ def test_a_store_is_loaded_once_and_answers(tpch_cache: Path, tmp_path: Path) ->
 
 
 def test_bars_are_measured_and_judged(tpch_cache: Path, tmp_path: Path) -> None:
-    names = ["answers", "overhead", "bytes", "import"]
+    names = ["answers", "bytes", "import"]
     arguments = ["bars", "--sf", "0.01", "--rounds", "1", "--only", ",".join(names)]
     arguments += ["--cache", str(tpch_cache), "--keep", str(tmp_path)]
     outcome = CliRunner().invoke(tpch, arguments)
