@@ -115,7 +115,10 @@ class MountState:
         """The same of an element that was looked up: with what is not committed yet."""
         opened = self._open.get(handle)
         if opened is not None and opened.element is not None:
-            return opened.shown(found)
+            # What was found may be older than a commit that has ended since, of bytes that were
+            # still to come then; none ends while it is looked up again.
+            with opened.lock, self.views.newest() as snapshot:
+                return opened.shown(snapshot.by_handle(handle))
         if found is None:
             found = self._departed.get(handle)
             if found is None:

@@ -10,11 +10,11 @@ import pytest
 
 from pagelake import errors
 from pagelake.errors import (
-    FileError,
     Conflict,
     Corrupt,
     DataError,
     Error,
+    FileError,
     InvalidRequest,
     OperationalError,
     ParseError,
